@@ -1,0 +1,5 @@
+"""Structured pruning for ONNX graphs."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

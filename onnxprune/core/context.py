@@ -1,0 +1,495 @@
+"""What rules may do with labels: move them, align them, contract them, freeze them.
+
+A `LabelContext` holds the labels of every value during one run over the graph. Rules read factors,
+combine them with the operations below and set the factors of outputs. Nothing else: they never see
+weights and never edit the graph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onnxprune.core.graph import PER_INDEX_TYPES
+from onnxprune.core.labels import FIXED, Factor, UnionFind, reshape_factor, tidy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    from onnxprune.core.graph import Graph, Node, Parameter
+    from onnxprune.core.labels import Factors, LabelArray
+    from onnxprune.core.shapes import Shapes
+
+RowTable = dict[tuple[str, int], "LabelArray"]
+"""Row number (1, 2, ..., 0 = none) of each index of a parameter axis, from an earlier run."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenReason:
+    """Why labels may not leave, or leave only approximately.
+
+    Attributes:
+        value: key of the value where it was decided.
+        axis: axis of that value, -1 when it concerns all.
+        node: where the node is, for people.
+        op: operator type, "" for graph inputs and outputs.
+        reason: the reason in words.
+    """
+
+    value: str
+    axis: int
+    node: str
+    op: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """A value seen in the axes of a common index space.
+
+    Attributes:
+        factors: factors over common axes.
+        sizes: size of each common axis that the value has; 1 or absent means it broadcasts.
+        key: key of the value, for reasons.
+    """
+
+    factors: Factors
+    sizes: Mapping[int, int]
+    key: str
+
+    def solid(self, axis: int) -> bool:
+        """Tell whether the value extends along a common axis instead of broadcasting."""
+        return self.sizes.get(axis, 1) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Contraction:
+    """An input that a node sums over: removing what leaves equals zeroing it there.
+
+    Attributes:
+        node: the node.
+        position: index of the input.
+        axes: contracted axes of the input.
+    """
+
+    node: Node
+    position: int
+    axes: tuple[int, ...]
+
+
+class LabelContext:
+    """Labels of all values of a graph during one run of the rules."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        shapes: Shapes,
+        *,
+        rows: RowTable | None = None,
+        conv_groups: Mapping[str, int] | None = None,
+    ) -> None:
+        self.graph = graph
+        self.shapes = shapes
+        self.parameters: dict[str, Parameter] = graph.all_parameters()
+        self.labels = UnionFind()
+        self.row_links = UnionFind()
+        self.sources: dict[str, Factors] = {}
+        self.frozen: list[tuple[LabelArray, FrozenReason]] = []
+        self.approximated: list[tuple[LabelArray, FrozenReason]] = []
+        self.structures: list[LabelArray] = []
+        self.balances: dict[int, Factor] = {}
+        self.contractions: list[Contraction] = []
+        self.consumed: list[LabelArray] = []
+        self.constants: set[str] = set(self.parameters)
+        self.factors_of: dict[str, Factors] = {}
+        self._rows = rows or {}
+        self._row_labels: dict[int, int] = {}
+        self._conv_groups = conv_groups or {}
+        self._node: Node | None = None
+
+    # ---- reading and setting -------------------------------------------------------------------
+
+    def enter(self, node: Node | None) -> None:
+        """Name the node that the following calls speak for."""
+        self._node = node
+
+    def shape(self, key: str) -> tuple[int, ...] | None:
+        """Return the shape of a value under the probe sizes, None when unknown."""
+        return self.shapes.shape(key)
+
+    old_shape = shape
+
+    def known(self, key: str) -> np.ndarray | None:
+        """Return the content of a small integer value that is the same at every size."""
+        return self.shapes.known.get(key) if key in self.shapes.static else None
+
+    def probed(self, key: str) -> np.ndarray | None:
+        """Return the content of a small integer value at the probe sizes."""
+        return self.shapes.known.get(key)
+
+    def fresh(self, *sizes: int) -> LabelArray:
+        """Return new labels in an array of the given shape."""
+        count = int(np.prod(sizes, dtype=np.int64))
+        self.row_links.fresh(count)  # both number the same labels
+        return self.labels.fresh(count).reshape(sizes)
+
+    def factors(self, key: str) -> Factors:
+        """Return the factors of a value; a parameter gets its labels at the first call."""
+        if key in self.factors_of:
+            return self.factors_of[key]
+        factors: Factors = ()
+        parameter = self.parameters.get(key)
+        if parameter is not None:
+            factors = self._source(parameter)
+            self.sources[key] = factors
+        self.factors_of[key] = factors
+        return factors
+
+    def set(self, key: str, factors: Iterable[Factor]) -> None:
+        """Set the factors of an output."""
+        if not key:
+            return
+        kept = tuple(factors)
+        shape = self.shape(key)
+        for factor in kept:
+            if shape is None or any(
+                axis >= len(shape) or shape[axis] != size
+                for axis, size in zip(factor.axes, factor.labels.shape, strict=True)
+            ):
+                self.freeze(kept, "the label shape differs from the inferred shape")
+                kept = ()
+                break
+            if len(factor.axes) > 1:
+                self.balances.setdefault(id(factor.labels), factor)
+        self.factors_of[key] = kept
+
+    def _source(self, parameter: Parameter) -> Factors:
+        if parameter.dtype not in PER_INDEX_TYPES or parameter.overridable:
+            return ()
+        shape = parameter.shape
+        factors: list[Factor] = []
+        groups = self._conv_groups.get(parameter.key, 1)
+        for axis, size in enumerate(shape):
+            if size < 2:
+                continue
+            if axis == 1 and groups > 1 and shape[0] % groups == 0:
+                block = self.fresh(groups, size).repeat(shape[0] // groups, axis=0)
+                factors.append(Factor((0, 1), block))
+                self.balances.setdefault(id(block), factors[-1])
+                continue
+            factors.append(Factor((axis,), self.fresh(size)))
+            rows = self._rows.get((parameter.key, axis))
+            if rows is not None:
+                factors.append(Factor((axis,), self._label_rows(rows), 1))
+        return tuple(factors)
+
+    def _label_rows(self, rows: LabelArray) -> LabelArray:
+        for number in np.unique(rows[rows > 0]).tolist():
+            if number not in self._row_labels:
+                self._row_labels[number] = int(self.fresh(1)[0])
+        table = np.zeros(int(rows.max()) + 1, np.int64)
+        for number in np.unique(rows[rows > 0]).tolist():
+            table[number] = self._row_labels[number]
+        return table[rows]
+
+    # ---- constraints ---------------------------------------------------------------------------
+
+    def _reason(self, reason: str, value: str = "", axis: int = -1) -> FrozenReason:
+        node = self._node
+        if node is None:
+            return FrozenReason(value, axis, "", "", reason)
+        value = value or next((o for o in node.outputs if o), "")
+        return FrozenReason(value, axis, node.where, node.op, reason)
+
+    def freeze(self, factors: Iterable[Factor], reason: str, *, value: str = "") -> None:
+        """Forbid every label of the factors to leave."""
+        for factor in factors:
+            axis = factor.axes[-1] if factor.axes else -1
+            self.frozen.append((factor.labels.ravel(), self._reason(reason, value, axis)))
+
+    def approximate(self, factors: Iterable[Factor], axes: Collection[int], reason: str) -> None:
+        """Mark labels along some axes as removable only approximately."""
+        for factor in factors:
+            if set(factor.axes) & set(axes) and not self._only_rows(factor, axes):
+                self.approximated.append(
+                    (factor.labels.ravel(), self._reason(reason, axis=factor.axes[-1]))
+                )
+
+    @staticmethod
+    def _only_rows(factor: Factor, axes: Collection[int]) -> bool:
+        return len(factor.axes) > 1 and factor.axes[-1] not in axes
+
+    def unite(self, first: LabelArray, second: LabelArray, *, link: bool = False) -> None:
+        """Make labels leave together; a partner of label 0 is frozen.
+
+        Args:
+            first: labels.
+            second: labels of a shape that broadcasts with the first.
+            link: whether the positions correspond one to one, so that both share their rows.
+        """
+        a, b = (x.ravel() for x in np.broadcast_arrays(first, second))
+        fixed = (a == FIXED) != (b == FIXED)
+        if fixed.any():
+            reason = self._reason("some indices of the partner cannot leave")
+            self.frozen.append((np.maximum(a, b)[fixed], reason))
+        free = (a != FIXED) & (b != FIXED)
+        self.labels.unite(a[free], b[free])
+        if link:
+            self.row_links.unite(a[free], b[free])
+
+    def structure(self, factor: Factor, row_axes: Collection[int]) -> None:
+        """Note that the rows of a factor may leave as wholes (used by the next run)."""
+        if factor.level or len(factor.axes) < 2:  # noqa: PLR2004
+            return
+        rows = [p for p, a in enumerate(factor.axes) if a in row_axes]
+        columns = [p for p, a in enumerate(factor.axes) if a not in row_axes]
+        table = factor.labels.transpose(rows + columns)
+        count = int(np.prod([factor.labels.shape[p] for p in rows]))
+        if 1 < count < factor.labels.size:
+            self.structures.append(table.reshape(count, -1))
+
+    def collapse(self, factor: Factor, keep: Sequence[int]) -> Factor:
+        """Unite labels along all axes but `keep`: rows (or columns) leave as wholes."""
+        keep = [a for a in factor.axes if a in keep]
+        order = [factor.axes.index(a) for a in keep]
+        rest = [p for p in range(len(factor.axes)) if p not in order]
+        sizes = [factor.labels.shape[p] for p in order]
+        merged = self.fresh(*sizes)
+        table = factor.labels.transpose(order + rest).reshape(*sizes, -1)
+        self.unite(merged[..., None], table)
+        return Factor(tuple(keep), merged, factor.level)
+
+    def release(self, factors: Iterable[Factor], axes: Collection[int], reason: str) -> Factors:
+        """Keep what does not depend on some axes that the operator needs whole.
+
+        A factor over those axes alone is frozen. One over more axes keeps its whole rows over the
+        other axes: they are the row factor of the value if there is one, else they are united.
+        """
+        factors = tuple(factors)
+        kept: list[Factor] = []
+        for factor in factors:
+            rest = tuple(a for a in factor.axes if a not in axes)
+            if len(rest) == len(factor.axes):
+                kept.append(factor)
+            elif not rest:
+                self.freeze([factor], reason)
+            else:
+                self.structure(factor, rest)
+                if any(other.axes == rest for other in factors):
+                    self.freeze([factor], reason)
+                else:
+                    kept.append(self.collapse(factor, rest))
+        return tuple(kept)
+
+    # ---- moving --------------------------------------------------------------------------------
+
+    def tidy(
+        self, axes: Sequence[int], labels: LabelArray, level: int, reason: str
+    ) -> Factor | None:
+        factor = tidy(axes, labels, level)
+        if factor is None:
+            self.freeze([Factor((), labels, level)], reason)
+        return factor
+
+    def reshape(
+        self, factors: Iterable[Factor], before: Sequence[int], after: Sequence[int]
+    ) -> Factors:
+        """Carry factors through a reshape."""
+        if 0 in before or 0 in after or np.prod(before) != np.prod(after):
+            self.freeze(factors, "reshape of an empty value")
+            return ()
+        kept: list[Factor] = []
+        for factor in factors:
+            moved = reshape_factor(
+                factor, before, after, flatten=lambda f: self.collapse(f, f.axes[-1:])
+            )
+            if moved is None:
+                self.freeze([factor], "the label array grows too large in a reshape")
+                continue
+            result = self.tidy(*moved, factor.level, "a reshape leaves a single index")
+            if result is not None:
+                if len(result.axes) > 1:
+                    self.balances.setdefault(id(result.labels), result)
+                kept.append(result)
+        return tuple(kept)
+
+    def permute(self, factors: Iterable[Factor], order: Sequence[int]) -> Factors:
+        """Carry factors through a transposition (`order` as in Transpose's perm)."""
+        return tuple(f.rename(order.index(a) for a in f.axes) for f in factors)
+
+    def take(self, factors: Iterable[Factor], axis: int, indices: np.ndarray) -> Factors:
+        """Carry factors through a selection of indices along one axis."""
+        kept = []
+        for factor in factors:
+            if axis not in factor.axes:
+                kept.append(factor)
+                continue
+            labels = factor.labels.take(indices, factor.axes.index(axis))
+            result = self.tidy(factor.axes, labels, factor.level, "a single index is selected")
+            if result is not None:
+                kept.append(result)
+        return tuple(kept)
+
+    def shift(self, factors: Iterable[Factor], names: Mapping[int, int]) -> Factors:
+        """Rename axes; factors over axes without a name are frozen."""
+        kept = []
+        for factor in factors:
+            if all(a in names for a in factor.axes):
+                kept.append(factor.rename(names[a] for a in factor.axes))
+            else:
+                self.freeze([factor], "the axis disappears")
+        return tuple(kept)
+
+    def concatenate(
+        self, parts: Sequence[tuple[Factors, int]], axis: int, shape: Sequence[int], key: str
+    ) -> Factors:
+        """Join values along one axis; their other axes are aligned first.
+
+        Args:
+            parts: factors of each value and its size along `axis`.
+            axis: the axis.
+            shape: shape of the result.
+            key: key of the result.
+        """
+        apart = [tuple(f for f in fs if axis not in f.axes) for fs, _ in parts]
+        sizes = {a: s for a, s in enumerate(shape) if a != axis}
+        kept = list(self.align([Operand(fs, sizes, key) for fs in apart]))
+        for level in (0, 1):
+            along = [[f for f in fs if axis in f.axes and f.level == level] for fs, _ in parts]
+            if not any(along):
+                continue
+            orders = {f.axes for fs in along for f in fs if len(f.axes) > 1}
+            order = orders.pop() if len(orders) == 1 else (axis,)
+            pieces = []
+            for fs, (_, size) in zip(along, parts, strict=True):
+                dims = [size if a == axis else shape[a] for a in order]
+                piece = np.zeros(dims, np.int64)
+                for f in fs:
+                    fitting = f if set(f.axes) <= set(order) else self.collapse(f, (axis,))
+                    piece = fitting.over(order, dims)
+                pieces.append(piece)
+            joined = np.concatenate(pieces, order.index(axis))
+            result = self.tidy(order, joined, level, "a single index is joined")
+            if result is not None:
+                kept.append(result)
+        return tuple(kept)
+
+    # ---- aligning ------------------------------------------------------------------------------
+
+    def align(self, operands: Sequence[Operand]) -> Factors:
+        """Unite the labels of values that meet position by position, with broadcasting.
+
+        Returns:
+            Factors over the common axes.
+        """
+        result = operands[0]
+        for operand in operands[1:]:
+            left, right = self._fit(result, operand), self._fit(operand, result)
+            sizes = dict(result.sizes)
+            for axis, size in operand.sizes.items():
+                sizes[axis] = max(size, sizes.get(axis, 1))
+            result = Operand(self._pair(left, right), sizes, result.key)
+        return result.factors
+
+    def _fit(self, operand: Operand, other: Operand) -> Operand:
+        """Reduce several-axes factors of `operand` to what can be paired with `other`."""
+        kept: list[Factor] = []
+        single = {f.axes[0] for f in operand.factors if len(f.axes) == 1}
+        for factor in operand.factors:
+            met = [a for a in factor.axes if other.solid(a)]
+            if len(factor.axes) == 1 or not met:
+                kept.append(factor)
+                continue
+            if any(f.axes == factor.axes for f in other.factors):
+                kept.append(factor)
+                continue
+            self.structure(factor, factor.axes[:-1])
+            last = factor.axes[-1]
+            partners = [f.axes[0] for f in other.factors if len(f.axes) == 1 and f.axes[0] in met]
+            overlapping = [
+                f for f in other.factors if len(f.axes) > 1 and set(f.axes) & set(factor.axes)
+            ]
+            if last in met and last in partners:
+                kept.append(self.collapse(factor, (last,)))
+            elif last not in met:
+                wanted = [a for a in partners if a not in single]
+                kept.append(self.collapse(factor, wanted) if wanted else factor)
+            elif overlapping:
+                shared = [a for a in factor.axes if all(a in f.axes for f in overlapping)]
+                kept.append(self.collapse(factor, (shared or [last])[-1:]))
+            else:
+                rows = tuple(a for a in partners if a not in single)
+                if rows:
+                    kept.append(self.collapse(factor, rows))
+                else:
+                    free = self.release(
+                        [factor, *(f for f in operand.factors if f is not factor)],
+                        met,
+                        f"meets {other.key or 'a value'} without labels on this axis",
+                    )
+                    kept.extend(f for f in free if f not in operand.factors)
+        return Operand(tuple(kept), operand.sizes, operand.key)
+
+    def _pair(self, left: Operand, right: Operand) -> Factors:
+        kept: list[Factor] = []
+        spaces = dict.fromkeys(f.axes for f in (*left.factors, *right.factors))
+        for axes in spaces:
+            a = [f for f in left.factors if f.axes == axes]
+            b = [f for f in right.factors if f.axes == axes]
+            if not a or not b:
+                mine, other = (a, right) if a else (b, left)
+                if other.solid(axes[-1]):
+                    self.freeze(mine, f"meets {other.key or 'a value'} that keeps this axis whole")
+                else:
+                    kept.extend(mine)
+                continue
+            pairs = [(f, g) for f in a for g in b if f.level == g.level]
+            lone_a = [f for f in a if all(f is not p[0] for p in pairs)]
+            lone_b = [g for g in b if all(g is not p[1] for p in pairs)]
+            pairs += list(zip(lone_a, lone_b, strict=False))
+            for f, g in pairs:
+                self.unite(f.labels, g.labels, link=f.level == g.level == 0)
+                kept.append(f if f.level >= g.level else g)
+            rest = lone_a[len(lone_b) :] + lone_b[len(lone_a) :]
+            self.freeze(rest, "the partner cannot leave row by row")
+        return tuple(kept)
+
+    # ---- contracting ---------------------------------------------------------------------------
+
+    def contract(self, operands: Sequence[Operand], axes: Collection[int]) -> Factors:
+        """Align operands, then sum over some of the common axes.
+
+        A factor over the summed axes is consumed. One that closes up along a summed axis leaves its
+        rows to the row factor; one that only has rows there is united along them.
+        """
+        for operand in operands:
+            if operand.key in self.constants:
+                self.consumed += [f.labels.ravel() for f in operand.factors if set(f.axes) & set(axes)]
+        kept = []
+        for factor in self.align(operands):
+            rest = tuple(a for a in factor.axes if a not in axes)
+            if len(rest) == len(factor.axes):
+                kept.append(factor)
+            elif rest and factor.axes[-1] in axes:
+                self.structure(factor, rest)
+                if factor.level:
+                    kept.append(self.collapse(factor, rest))
+            elif rest:
+                kept.append(self.collapse(factor, rest))
+        return tuple(kept)
+
+    def consumes(self, node: Node, position: int, axes: Iterable[int]) -> None:
+        """Note that a node sums over axes of one of its inputs."""
+        self.contractions.append(Contraction(node, position, tuple(axes)))
+
+    def opaque(self, node: Node, reason: str) -> None:
+        """Freeze everything that goes into a node; its outputs carry no labels."""
+        for key in node.inputs:
+            if key:
+                self.freeze(self.factors(key), reason, value=key)
+        for key in node.outputs:
+            self.set(key, ())
+
+

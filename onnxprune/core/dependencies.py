@@ -1,0 +1,315 @@
+"""Dependency analysis: which slices of which parameters can leave, and must leave together.
+
+The rules run twice. The first run finds where flat axes are split into rows that an operator needs
+(heads, convolution groups); the second gives those rows labels of their own, so that whole rows can
+leave as well as elements inside rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import networkx as nx
+import numpy as np
+
+from onnxprune.core.context import LabelContext
+from onnxprune.core.labels import UnionFind
+from onnxprune.core.walk import walk
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from onnxprune.core.context import FrozenReason, RowTable
+    from onnxprune.core.graph import Graph
+    from onnxprune.core.labels import LabelArray
+    from onnxprune.core.shapes import Shapes
+
+CARRIERS = ("Identity", "Cast", "DequantizeLinear", "QuantizeLinear")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ParameterSlice:
+    """One label array of a parameter, as sets of labels.
+
+    Attributes:
+        parameter: key of the parameter.
+        axes: its axes; two where rows of one axis lose different indices of the other.
+        roots: the set of each index.
+        level: 0 for elements, 1 for rows.
+        consumed: whether an operator sums over the axis.
+    """
+
+    parameter: str
+    axes: tuple[int, ...]
+    roots: LabelArray
+    level: int
+    consumed: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """Atoms that come from the same parameter axes and are chosen among one another.
+
+    Attributes:
+        id: stable name within the model.
+        atoms: sets of labels, the smallest things that can leave.
+        slices: parameter slices that hold any of them.
+        level: 0 for elements, 1 for whole rows.
+        exact: whether removal equals zeroing what consumes the atoms.
+        reason: why it is not exact.
+        balances: tables [rows, columns] of label sets whose rows must keep equally many.
+        component: number of the connected component of the dependency graph.
+    """
+
+    id: str
+    atoms: LabelArray
+    slices: tuple[ParameterSlice, ...]
+    level: int
+    exact: bool
+    reason: str
+    balances: tuple[LabelArray, ...]
+    component: int
+
+    @property
+    def size(self) -> int:
+        """Number of atoms."""
+        return len(self.atoms)
+
+
+@dataclass(slots=True, eq=False)
+class Dependencies:
+    """The result of the analysis.
+
+    Attributes:
+        graph: the analysed graph.
+        settings: shapes under every probe setting.
+        ctx: labels of every value.
+        roots: representative of each label's set.
+        frozen: reason by set, for sets that may not leave.
+        groups: coupled groups in order of appearance.
+        slices: all parameter slices.
+    """
+
+    graph: Graph
+    settings: tuple[Shapes, ...]
+    ctx: LabelContext
+    roots: LabelArray
+    frozen: dict[int, FrozenReason]
+    groups: tuple[Group, ...]
+    slices: tuple[ParameterSlice, ...]
+    balances: tuple[LabelArray, ...] = field(default=())
+
+    def removed_labels(self, atoms: LabelArray) -> NDArray[np.bool_]:
+        """Return one flag per label: whether it belongs to one of the atoms."""
+        flags = np.zeros(len(self.roots), bool)
+        flags[atoms] = True
+        return flags[self.roots]
+
+    @cached_property
+    def network(self) -> nx.MultiGraph:
+        """The dependency graph: nodes (value, axis), edges labelled by operator."""
+        return dependency_graph(self)
+
+
+def analyze_graph(graph: Graph, settings: tuple[Shapes, ...]) -> Dependencies:
+    """Find the coupled groups of a graph whose shapes were concretized."""
+    conv_groups = _conv_groups(graph)
+    first = _run(graph, settings[0], None, conv_groups)
+    rows = _rows(first)
+    ctx = _run(graph, settings[0], rows, conv_groups) if rows else first
+    return _collect(graph, settings, ctx)
+
+
+def _run(
+    graph: Graph, shapes: Shapes, rows: RowTable | None, conv_groups: dict[str, int]
+) -> LabelContext:
+    ctx = LabelContext(graph, shapes, rows=rows, conv_groups=conv_groups)
+    walk(ctx, graph)
+    ctx.enter(None)
+    for key in graph.outputs:
+        ctx.freeze(ctx.factors(key), f"graph output '{key}'", value=key)
+    return ctx
+
+
+def _conv_groups(graph: Graph) -> dict[str, int]:
+    """Find the weights of grouped convolutions, behind casts and quantisation as well."""
+    made_by = {o: n for n in graph.all_nodes() for o in n.outputs if o}
+    parameters = graph.all_parameters()
+    found: dict[str, set[int]] = {}
+    for node in graph.all_nodes():
+        position = {"Conv": 1, "ConvTranspose": 1, "ConvInteger": 1, "QLinearConv": 3}.get(node.op)
+        groups = int(node.attribute("group", 1) or 1)
+        if position is None or node.domain or position >= len(node.inputs):
+            continue
+        key = node.inputs[position]
+        while key not in parameters and key in made_by and made_by[key].op in CARRIERS:
+            key = made_by[key].inputs[0]
+        if key in parameters:
+            found.setdefault(key, set()).add(groups)
+    return {k: next(iter(g)) for k, g in found.items() if len(g) == 1 and g != {1}}
+
+
+def _rows(ctx: LabelContext) -> RowTable:
+    """Number the rows that the first run met, on every parameter axis they reach."""
+    if not ctx.structures:
+        return {}
+    numbers = UnionFind()
+    row_of = np.zeros(len(ctx.row_links), np.int64)
+    for table in ctx.structures:
+        rows = np.broadcast_to(numbers.fresh(len(table))[:, None], table.shape)
+        labels = ctx.row_links.find(table)
+        free = table != 0
+        labels, rows = labels[free], rows[free]
+        before = row_of[labels]
+        row_of[labels] = rows
+        taken = before > 0
+        numbers.unite(before[taken], rows[taken])
+        numbers.unite(row_of[labels], rows)
+    result: RowTable = {}
+    for key, factors in ctx.sources.items():
+        for factor in factors:
+            if len(factor.axes) == 1:
+                rows = numbers.find(row_of[ctx.row_links.find(factor.labels)])
+                if rows.any():
+                    result[key, factor.axes[0]] = rows
+    return result
+
+
+def _collect(graph: Graph, settings: tuple[Shapes, ...], ctx: LabelContext) -> Dependencies:
+    roots = ctx.labels.find(np.arange(len(ctx.labels)))
+    frozen: dict[int, FrozenReason] = {}
+    for labels, reason in ctx.frozen:
+        for root in np.unique(roots[labels]).tolist():
+            frozen.setdefault(root, reason)
+    approximate: dict[int, FrozenReason] = {}
+    for labels, reason in ctx.approximated:
+        for root in np.unique(roots[labels]).tolist():
+            approximate.setdefault(root, reason)
+    consumed = np.zeros(len(roots), bool)
+    for labels in ctx.consumed:
+        consumed[labels] = True
+    slices = [
+        ParameterSlice(
+            key, f.axes, roots[f.labels], f.level,
+            bool(f.labels.size and consumed[f.labels].all()),
+        )  # fmt: skip
+        for key, factors in ctx.sources.items()
+        for f in factors
+    ]  # fmt: skip
+    stays = np.zeros(len(roots), bool)
+    stays[list(frozen)] = True
+    stays[0] = True
+    balances = _balances(ctx, roots, stays)
+    deps = Dependencies(
+        graph, settings, ctx, roots, frozen, (), tuple(slices), tuple(balances)
+    )
+    deps.groups = _groups(deps, stays, approximate)
+    return deps
+
+
+def _balances(
+    ctx: LabelContext, roots: LabelArray, stays: NDArray[np.bool_]
+) -> list[LabelArray]:
+    unique: dict[bytes, LabelArray] = {}
+    for factor in ctx.balances.values():
+        table = roots[factor.labels].reshape(-1, factor.labels.shape[-1])
+        if not stays[table].all():
+            table = np.unique(table, axis=0)
+            unique.setdefault(repr(table.shape).encode() + table.tobytes(), table)
+    return [t for t in unique.values() if len(t) > 1]
+
+
+def _groups(
+    deps: Dependencies, stays: NDArray[np.bool_], approximate: dict[int, FrozenReason]
+) -> tuple[Group, ...]:
+    count = len(deps.roots)
+    signatures: dict[int, list[int]] = {}
+    everywhere: dict[int, list[int]] = {}
+    is_row = np.zeros(count, bool)
+    order: dict[int, int] = {}
+    for number, part in enumerate(deps.slices):
+        members = [r for r in dict.fromkeys(part.roots.ravel().tolist()) if not stays[r]]
+        for root in members:
+            everywhere.setdefault(root, []).append(number)
+            if not part.consumed:
+                signatures.setdefault(root, []).append(number)
+                order.setdefault(root, len(order))
+        if part.level:
+            is_row[members] = True
+    buckets: dict[tuple[bool, bool, tuple[int, ...]], list[int]] = {}
+    for root in sorted(everywhere, key=lambda r: (order.get(r, count), r)):
+        producers = signatures.get(root) or everywhere[root]
+        names = dict.fromkeys(
+            (deps.slices[n].parameter, deps.slices[n].axes) for n in producers
+        )
+        key = (bool(is_row[root]), root in approximate, tuple(names))  # type: ignore[arg-type]
+        buckets.setdefault(key, []).append(root)
+    components = _components(deps, everywhere)
+    groups = []
+    for number, ((rows, _, _), atoms) in enumerate(buckets.items()):
+        chosen = set(atoms)
+        parts = sorted({n for a in atoms for n in everywhere[a]})
+        reasons = [approximate[a] for a in atoms if a in approximate]
+        tables = tuple(
+            t for t in deps.balances if chosen.intersection(np.unique(t).tolist())
+        )
+        groups.append(
+            Group(
+                f"g{number}", np.array(atoms), tuple(deps.slices[n] for n in parts), int(rows),
+                not reasons, f"{reasons[0].node}: {reasons[0].reason}" if reasons else "",
+                tables, components[atoms[0]],
+            )  # fmt: skip
+        )
+    return tuple(groups)
+
+
+def _components(deps: Dependencies, everywhere: dict[int, list[int]]) -> dict[int, int]:
+    """Number the connected components of parameter axes that share atoms."""
+    graph = nx.Graph()
+    for root, parts in everywhere.items():
+        for number in parts:
+            part = deps.slices[number]
+            graph.add_edge(("atom", root), (part.parameter, part.axes))
+    found = {}
+    for number, nodes in enumerate(nx.connected_components(graph)):
+        for node in nodes:
+            if node[0] == "atom":
+                found[node[1]] = number
+    return found
+
+
+def dependency_graph(deps: Dependencies) -> nx.MultiGraph:
+    """Build the graph of (value, axis) nodes that operators relate.
+
+    Parameters and values are nodes with the size of the axis and the ids of the groups that run
+    along it; an edge carries the name and type of the operator that relates two axes.
+    """
+    group_of = {int(a): g.id for g in deps.groups for a in g.atoms}
+    graph = nx.MultiGraph()
+
+    def axes_of(key: str) -> dict[tuple[str, int], set[int]]:
+        found: dict[tuple[str, int], set[int]] = {}
+        for factor in deps.ctx.factors_of.get(key, ()):
+            members = set(np.unique(deps.roots[factor.labels]).tolist()) & group_of.keys()
+            for axis in factor.axes if members else ():
+                found.setdefault((key, axis), set()).update(members)
+        return found
+
+    for node in deps.graph.all_nodes():
+        places = {}
+        for key in dict.fromkeys((*node.inputs, *node.outputs)):
+            places.update(axes_of(key) if key else {})
+        listed = list(places.items())
+        for place, members in listed:
+            groups = sorted({group_of[m] for m in members})
+            graph.add_node(
+                place, value=place[0], axis=place[1], groups=" ".join(groups),
+                parameter=place[0] in deps.ctx.parameters,
+            )  # fmt: skip
+        for i, (place, members) in enumerate(listed):
+            for other, others in listed[i + 1 :]:
+                if members & others:
+                    graph.add_edge(place, other, op=node.op, node=node.name)
+    return graph

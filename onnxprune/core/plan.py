@@ -1,0 +1,85 @@
+"""The prune plan: what leaves, as a small readable file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from onnxprune import __version__
+
+
+class PlanSlice(BaseModel):
+    """What leaves of one parameter along one axis.
+
+    `removed` lists indices of the axis. Where rows of another axis lose different indices, that axis
+    is `block_axis` and `blocks` lists the indices of each block of its rows.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    initializer: str
+    axis: int
+    removed: list[int] = Field(default_factory=list)
+    block_axis: int | None = None
+    blocks: list[list[int]] | None = None
+
+
+class PlanGroup(BaseModel):
+    """What leaves of one coupled group; `removed` numbers its atoms."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    size: int
+    removed: list[int]
+    exact: bool
+    score: dict[str, Any] = Field(default_factory=dict)
+    slices: list[PlanSlice]
+
+
+class PrunePlan(BaseModel):
+    """A plan for one model.
+
+    Attributes:
+        format: name and version of the format.
+        tool: name and version of the program.
+        model_sha256: digest of the model it was made for.
+        coupling: `constrained` removes an atom for all its consumers.
+        groups: what leaves.
+        settings: how the plan was made.
+        plugins: name and version of plug-ins that took part.
+        predicted: fractions of macs and params that remain.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["onnxprune.plan/1"] = "onnxprune.plan/1"
+    tool: str = f"onnxprune {__version__}"
+    model_sha256: str
+    coupling: Literal["constrained", "unconstrained"] = "constrained"
+    groups: list[PlanGroup]
+    settings: dict[str, Any] = Field(default_factory=dict)
+    plugins: dict[str, str] = Field(default_factory=dict)
+    predicted: dict[str, float] = Field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Return the plan as readable JSON: one slice a line, keys in a fixed order."""
+        data = self.model_dump(mode="json", exclude_none=True)
+        groups = data.pop("groups")
+        head = json.dumps(data, indent=1)[:-2]
+        lines = []
+        for group in groups:
+            slices = group.pop("slices")
+            body = ",\n   ".join(json.dumps(s, ensure_ascii=False) for s in slices)
+            lines.append(
+                f'  {json.dumps(group, ensure_ascii=False)[:-1]}, "slices": [\n   {body}]}}'
+            )
+        return f'{head},\n "groups": [\n' + ",\n".join(lines) + "\n ]\n}\n"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what the plan says, for the provenance of the model it made."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()

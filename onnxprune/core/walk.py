@@ -1,0 +1,78 @@
+"""Run the label rules over the nodes of a graph, in order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onnxprune.core.graph import PER_INDEX_TYPES
+from onnxprune.core.registry import RULES
+
+if TYPE_CHECKING:
+    from onnxprune.core.context import LabelContext
+    from onnxprune.core.graph import Graph, Node
+
+
+def walk(ctx: LabelContext, graph: Graph) -> None:
+    """Set the factors of every value of a graph.
+
+    Shape arithmetic is skipped: its values carry no labels. A node without a rule, or whose shapes
+    are unknown, freezes what goes into it.
+    """
+    for node in graph.nodes:
+        ctx.enter(node)
+        if node.op in ("Shape", "Size") and not node.domain:
+            ctx.set(node.outputs[0], ())
+            continue
+        if _is_shape_arithmetic(ctx, node):
+            for key in node.outputs:
+                ctx.set(key, ())
+            ctx.constants.update(o for o in node.outputs if o)
+            continue
+        rule = RULES.lookup(node.op, node.domain, node.since)
+        if rule is None:
+            captured = _captures(node)
+            ctx.opaque(node, _no_rule(node))
+            for key in captured:
+                ctx.freeze(ctx.factors(key), _no_rule(node), value=key)
+        elif not node.bodies and not _shapes_known(ctx, node):
+            ctx.opaque(node, "a shape depends on data")
+        else:
+            rule(ctx, node)
+        if not node.bodies and all(i in ctx.constants for i in node.inputs if i) and node.inputs:
+            ctx.constants.update(o for o in node.outputs if o)
+
+
+def _no_rule(node: Node) -> str:
+    return f"no rule for {node.domain or 'ai.onnx'}::{node.op}"
+
+
+def _is_shape_arithmetic(ctx: LabelContext, node: Node) -> bool:
+    if node.bodies or not node.outputs:
+        return False
+    if any(o and ctx.probed(o) is None for o in node.outputs):
+        return False
+    for key in node.inputs:
+        parameter = ctx.parameters.get(key)
+        if parameter is not None and parameter.dtype in PER_INDEX_TYPES and parameter.shape:
+            return False
+        if key and ctx.factors_of.get(key):
+            return False
+    return True
+
+
+def _shapes_known(ctx: LabelContext, node: Node) -> bool:
+    return all(ctx.shape(k) is not None for k in (*node.inputs, *node.outputs) if k)
+
+
+def _captures(node: Node) -> set[str]:
+    """Return the outer values that the bodies of a node read."""
+    inside: set[str] = set()
+    read: set[str] = set()
+    for body in node.bodies.values():
+        for graph in body.walk():
+            inside.update(graph.inputs, graph.parameters)
+            read.update(graph.outputs)
+            for inner in graph.nodes:
+                inside.update(inner.outputs)
+                read.update(inner.inputs)
+    return {k for k in read - inside if k}

@@ -1,0 +1,8 @@
+"""Criteria: how much each atom of a group matters. One module per family, registered by name."""
+
+from __future__ import annotations
+
+from onnxprune.criteria import magnitude, random
+from onnxprune.criteria.registry import CRITERIA, Criterion, ScoreContext, criterion
+
+__all__ = ["CRITERIA", "Criterion", "ScoreContext", "criterion", "magnitude", "random"]

@@ -1,0 +1,74 @@
+"""Weight magnitude, summed over everything that leaves with an atom.
+
+Li et al., Pruning Filters for Efficient ConvNets (arXiv 1608.08710), lifted to coupled groups as in
+DepGraph (arXiv 2301.12900): an atom's score is the norm over all its slices, divided by the mean of
+its group so that groups compare.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onnxprune.criteria.registry import criterion
+
+if TYPE_CHECKING:
+    from onnxprune.core.dependencies import Group, ParameterSlice
+    from onnxprune.core.steps import Scores
+    from onnxprune.criteria.registry import ScoreContext
+
+_CHUNK = 1 << 22  # elements converted at a time
+
+
+@criterion("l1")
+def l1(context: ScoreContext, group: Group) -> Scores:
+    """Sum of absolute weights."""
+    return _normalised(_power_sum(context, group, 1))
+
+
+@criterion("l2")
+def l2(context: ScoreContext, group: Group) -> Scores:
+    """Euclidean norm of the weights."""
+    return _normalised(np.sqrt(_power_sum(context, group, 2)))
+
+
+def _normalised(scores: Scores) -> Scores:
+    mean = scores.mean() if scores.size else 0.0
+    return scores / mean if mean > 0 else scores
+
+
+def _power_sum(context: ScoreContext, group: Group, power: int) -> Scores:
+    solid = [p for p in group.slices if len(context.deps.ctx.parameters[p.parameter].shape) > 1]
+    parts = [(p, _per_index(context, p, power)) for p in solid or group.slices]
+    return context.gather(group, parts)
+
+
+def _per_index(context: ScoreContext, part: ParameterSlice, power: int) -> np.ndarray:
+    key = (part.parameter, part.axes, power)
+    if key not in context.cache:
+        context.cache[key] = axis_power_sum(context.weight(part), part.axes, power)
+    return context.cache[key]
+
+
+def axis_power_sum(weight: np.ndarray, axes: tuple[int, ...], power: int) -> np.ndarray:
+    """Return the sum of |w|^power per index of some axes, in bounded memory.
+
+    Args:
+        weight: any real array.
+        axes: axes of the result, in order.
+        power: 1 or 2.
+    """
+    first, *rest = axes
+    rows = weight if first == 0 else np.moveaxis(weight, first, 0)
+    others = tuple(range(1, weight.ndim))
+    inner = [a + (a < first) for a in rest]
+    per_row = max(1, weight.size // max(1, len(rows)))
+    step = max(1, _CHUNK // per_row)
+    summed = tuple(a for a in others if a not in inner)
+    result = []
+    for start in range(0, len(rows), step):
+        block = rows[start : start + step].astype(np.float64)
+        block = np.abs(block) if power == 1 else np.square(block, out=block)
+        result.append(block.sum(axis=summed))
+    return np.concatenate(result)

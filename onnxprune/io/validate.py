@@ -1,0 +1,67 @@
+"""Check a parsed model before anything else relies on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onnx import TensorProto
+
+from onnxprune.errors import InvalidModelError, printable
+from onnxprune.io.check_functions import check_functions, function_table
+from onnxprune.io.check_graph import GraphChecker, sort_nodes
+from onnxprune.io.check_tensors import check_tensors
+from onnxprune.io.check_versions import check_ir_version, check_text, opset_table
+from onnxprune.io.place import LocatedError
+
+if TYPE_CHECKING:
+    import onnx
+
+    from onnxprune.io.model import Model
+    from onnxprune.io.skeleton import Stub
+
+__all__ = ["validate_model"]
+
+
+def validate_model(model: Model, stubs: frozenset[Stub]) -> None:
+    """Check versions, text, tensors, graph and functions of a model just parsed.
+
+    What runtimes do not mind is not refused: missing shapes, nodes out of order (they are put into
+    order here), unknown operators.
+
+    Args:
+        model: The model, parsed and otherwise untouched.
+        stubs: The stubs that reading its file made.
+
+    Raises:
+        InvalidModelError: For the first thing that is wrong.
+    """
+    proto = model.proto
+    if not proto.HasField("graph"):
+        msg = "is not an ONNX model, or an empty one: it has no graph"
+        raise InvalidModelError(msg)
+    check_ir_version(proto)
+    check_text(proto)
+    opsets = opset_table(proto.opset_import)
+    functions = function_table(proto)
+    check_tensors(model, stubs)
+    try:
+        _check_inputs(proto.graph)
+        sort_nodes(proto.graph)
+        GraphChecker(opsets, functions).check_graph(proto.graph)
+    except LocatedError:
+        raise
+    except InvalidModelError as error:
+        raise LocatedError(error.message, hint=error.hint) from None
+    check_functions(proto.graph, functions)
+
+
+def _check_inputs(graph: onnx.GraphProto) -> None:
+    for value in graph.input:
+        kind = value.type.WhichOneof("value")
+        element = value.type.tensor_type.elem_type
+        if kind is None or (kind == "tensor_type" and element == TensorProto.UNDEFINED):
+            msg = f"graph input '{printable(value.name)}' has no type"
+            raise InvalidModelError(msg)
+    if not graph.output:
+        msg = "the graph has no outputs"
+        raise InvalidModelError(msg)

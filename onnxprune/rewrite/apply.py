@@ -1,0 +1,120 @@
+"""Write a cut into a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from onnx import TensorProto, numpy_helper
+
+from onnxprune.core.cuts import Cuts
+from onnxprune.rewrite.operands import OperandRepair
+from onnxprune.rewrite.parameters import ParameterCut
+from onnxprune.rewrite.surgeon import Surgeon
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import onnx
+    from numpy.typing import NDArray
+
+    from onnxprune.core.cuts import Change
+    from onnxprune.core.dependencies import Dependencies
+    from onnxprune.core.graph import Node, Parameter
+
+    ReadTensor = Callable[[TensorProto], np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A rewritten model.
+
+    Attributes:
+        proto: the model, weights as stubs.
+        arrays: producers of the sliced weights, by name.
+    """
+
+    proto: onnx.ModelProto
+    arrays: dict[str, Callable[[], np.ndarray]]
+
+
+def rewrite(
+    proto: onnx.ModelProto, read: ReadTensor, deps: Dependencies, removed: NDArray[np.bool_]
+) -> Rewritten:
+    """Take labels out of a model.
+
+    Args:
+        proto: the analysed model (local functions inlined), weights as stubs.
+        read: returns the content of a tensor.
+        deps: its analysis.
+        removed: one flag per label.
+
+    Returns:
+        The model with slices of weights, shape operands and attributes changed.
+
+    Raises:
+        PlanMismatchError: when the cut cannot be written exactly.
+    """
+    surgeon = Surgeon(proto)
+    surgeon.index(deps.graph)
+    cuts = [Cuts(deps.ctx, removed, shapes) for shapes in deps.settings]
+    arrays = _parameters(surgeon, read, deps, removed)
+    repair = OperandRepair(deps, cuts, surgeon)
+    for graph in deps.graph.walk():
+        for node in graph.nodes:
+            change = repair.run(node)
+            if change is not None:
+                _apply(surgeon, deps, node, change)
+            _declare(surgeon, cuts[0], node)
+    repair.check_outputs()
+    return Rewritten(surgeon.export(), arrays)
+
+
+def _parameters(
+    surgeon: Surgeon, read: ReadTensor, deps: Dependencies, removed: NDArray[np.bool_]
+) -> dict[str, Callable[[], np.ndarray]]:
+    arrays: dict[str, Callable[[], np.ndarray]] = {}
+    for graph in deps.graph.walk():
+        for key, parameter in graph.parameters.items():
+            factors = deps.ctx.sources.get(key, ())
+            cut = ParameterCut(key, parameter.shape, factors, removed)
+            if not cut.cut:
+                continue
+            name = key[len(graph.scope) :]
+            if graph.scope or parameter.constant:
+                array = cut(read(parameter.tensor))
+                tensor = numpy_helper.from_array(np.ascontiguousarray(array), name)
+            else:
+                tensor = TensorProto(
+                    name=name, data_type=parameter.dtype, dims=cut.shape,
+                    doc_string=parameter.tensor.doc_string,
+                )  # fmt: skip
+                arrays[name] = _producer(read, parameter, cut)
+            surgeon.replace_parameter(graph.scope, name, tensor)
+    return arrays
+
+
+def _producer(
+    read: ReadTensor, parameter: Parameter, cut: ParameterCut
+) -> Callable[[], np.ndarray]:
+    return lambda: cut(read(parameter.tensor))
+
+
+def _apply(surgeon: Surgeon, deps: Dependencies, node: Node, change: Change) -> None:
+    if change.gather is not None:
+        surgeon.replace_by_gather(node, *change.gather)
+        return
+    surgeon.set_attributes(node, change.attributes)
+    if change.scale_output != 1.0:
+        dtype = deps.settings[0].dtypes[node.outputs[0]]
+        surgeon.scale_output(node, change.scale_output, dtype)
+
+
+def _declare(surgeon: Surgeon, cuts: Cuts, node: Node) -> None:
+    for key in node.outputs:
+        sizes = {
+            a: cuts.size(key, a) for a in range(len(cuts.old_shape(key))) if cuts.is_cut(key, a)
+        }
+        if key and sizes:
+            surgeon.reshape_value(node.scope, key[len(node.scope) :], sizes)

@@ -1,0 +1,68 @@
+"""The masked original: what a pruned model has to equal.
+
+Every operator that sums over an axis which loses indices gets its input multiplied by zero there.
+This is the original with the removed slices of the consumers set to zero, without touching weights.
+It does not depend on how labels were propagated from producers, only on where they are consumed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+
+from onnxprune.rewrite.surgeon import Surgeon
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from onnxprune.core.context import Contraction
+    from onnxprune.core.dependencies import Dependencies
+
+ZERO_POINTS = {"ConvInteger": 2, "MatMulInteger": 2, "QLinearConv": 2, "QLinearMatMul": 2}
+"""Input that holds the value of zero, for operators on quantised data."""
+
+
+def masked_model(
+    proto: onnx.ModelProto, deps: Dependencies, removed: NDArray[np.bool_]
+) -> onnx.ModelProto:
+    """Return a copy of a model in which consumers see zero wherever labels are removed.
+
+    Args:
+        proto: the analysed model, weights as stubs.
+        deps: its analysis.
+        removed: one flag per label.
+    """
+    surgeon = Surgeon(proto)
+    surgeon.index(deps.graph)
+    for contraction in deps.ctx.contractions:
+        keep = _mask(deps, contraction, removed)
+        if keep is None:
+            continue
+        node, position = contraction.node, contraction.position
+        key = node.inputs[position]
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(deps.settings[0].dtypes[key])
+        zero = ZERO_POINTS.get(node.op)
+        if zero is None:
+            surgeon.compute_operand(node, position, [("Mul", [None, keep.astype(dtype)])])
+        else:
+            surgeon.select_operand(node, position, keep, zero, dtype)
+    return surgeon.export()
+
+
+def _mask(
+    deps: Dependencies, contraction: Contraction, removed: NDArray[np.bool_]
+) -> NDArray[np.bool_] | None:
+    key = contraction.node.inputs[contraction.position]
+    shape = deps.ctx.shape(key) or ()
+    keep: NDArray[np.bool_] | None = None
+    for factor in deps.ctx.factors_of.get(key, ()):
+        flags = removed[factor.labels]
+        if not flags.any() or not set(factor.axes) & set(contraction.axes):
+            continue
+        order = np.argsort(factor.axes)
+        sizes = [s if a in factor.axes else 1 for a, s in enumerate(shape)]
+        part = ~flags.transpose(order).reshape(sizes)
+        keep = part if keep is None else keep & part
+    return keep

@@ -1,0 +1,132 @@
+"""Normalisations: per channel they pass; over channels they are only approximate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onnxprune.core.context import Operand
+from onnxprune.core.cuts import Change
+from onnxprune.core.registry import rule, update
+from onnxprune.rules.elementwise import operand_to_right
+
+if TYPE_CHECKING:
+    from onnxprune.core.context import LabelContext
+    from onnxprune.core.cuts import Cuts
+    from onnxprune.core.graph import Node
+
+
+def _per_channel(ctx: LabelContext, node: Node, first: int, last: int) -> list[Operand]:
+    shape = ctx.shape(node.inputs[0]) or ()
+    channels = shape[1] if len(shape) > 1 else 1
+    operands = []
+    for key in node.inputs[first:last]:
+        if key:
+            vector = tuple(f.rename((1,)) for f in ctx.factors(key))
+            operands.append(Operand(vector, {1: channels}, key))
+    return operands
+
+
+def _data(ctx: LabelContext, node: Node) -> Operand:
+    shape = ctx.shape(node.inputs[0]) or ()
+    return Operand(ctx.factors(node.inputs[0]), dict(enumerate(shape)), node.inputs[0])
+
+
+@rule("BatchNormalization")
+def batch_norm(ctx: LabelContext, node: Node) -> None:
+    """Scale and shift each channel by constants."""
+    ctx.set(node.outputs[0], ctx.align([_data(ctx, node), *_per_channel(ctx, node, 1, 5)]))
+
+
+@rule("InstanceNormalization")
+def instance_norm(ctx: LabelContext, node: Node) -> None:
+    """Normalise each channel over its space."""
+    data = _data(ctx, node)
+    kept = ctx.release(data.factors, range(2, len(data.sizes)), "normalised over this axis")
+    data = Operand(kept, data.sizes, data.key)
+    ctx.set(node.outputs[0], ctx.align([data, *_per_channel(ctx, node, 1, 3)]))
+
+
+@rule("LayerNormalization", "RMSNormalization")
+def layer_norm(ctx: LabelContext, node: Node) -> None:
+    """Normalise over the last axes: fewer channels change the statistics."""
+    data = _data(ctx, node)
+    rank = len(data.sizes)
+    axis = int(node.attribute("axis", -1)) % max(rank, 1)
+    ctx.approximate(data.factors, range(axis, rank), f"{node.op} normalises over this axis")
+    scales = [operand_to_right(ctx, key, rank) for key in node.inputs[1:3] if key]
+    ctx.set(node.outputs[0], ctx.align([data, *scales]))
+    for key in node.outputs[1:]:
+        ctx.set(key, tuple(f for f in data.factors if max(f.axes) < axis))
+
+
+@rule("GroupNormalization")
+def group_norm(ctx: LabelContext, node: Node) -> None:
+    """Normalise over the channels of a group: whole groups leave exactly."""
+    data = _data(ctx, node)
+    shape = tuple(data.sizes.values())
+    groups = int(node.attribute("num_groups"))
+    view = (shape[0], groups, shape[1] // groups)
+    kept = ctx.release(data.factors, range(2, len(shape)), "normalised over this axis")
+    inner = ctx.release(ctx.reshape(kept, shape[:2], view), (2,), "normalised over this group")
+    for key in node.inputs[1:3]:
+        size = (ctx.shape(key) or (1,))[0]
+        per_group = groups if size == groups else shape[1]
+        vector = ctx.reshape(
+            ctx.factors(key), (per_group,), (groups, per_group // groups)
+        )
+        vector = ctx.release(vector, (1,), "belongs to a normalisation group")
+        inner = ctx.align(
+            [
+                Operand(inner, dict(enumerate(view)), data.key),
+                Operand(ctx.shift(vector, {0: 1}), {1: groups}, key),
+            ]
+        )
+    ctx.set(node.outputs[0], ctx.reshape(inner, view, shape[:2]))
+
+
+@update("GroupNormalization")
+def group_norm_groups(cuts: Cuts, node: Node) -> Change:
+    """Whole groups that left no longer count."""
+    groups = int(node.attribute("num_groups"))
+    kept = cuts.keep(node.inputs[0], 1).reshape(groups, -1)
+    return Change(attributes={"num_groups": int(np.count_nonzero(kept.any(axis=1)))})
+
+
+@rule("LpNormalization")
+def lp_norm(ctx: LabelContext, node: Node) -> None:
+    """Divide by a norm over one axis."""
+    data = _data(ctx, node)
+    axis = int(node.attribute("axis", -1)) % len(data.sizes)
+    ctx.approximate(data.factors, (axis,), "a norm over this axis")
+    ctx.set(node.outputs[0], data.factors)
+
+
+@rule("LRN")
+def local_response(ctx: LabelContext, node: Node) -> None:
+    """Each channel looks at its neighbours."""
+    factors = ctx.release(ctx.factors(node.inputs[0]), (1,), "normalised over nearby channels")
+    ctx.set(node.outputs[0], factors)
+
+
+@rule("MeanVarianceNormalization")
+def mean_variance(ctx: LabelContext, node: Node) -> None:
+    """Normalise over the given axes."""
+    rank = len(ctx.shape(node.inputs[0]) or ())
+    axes = [a % rank for a in node.attribute("axes", [0, 2, 3])]
+    factors = ctx.factors(node.inputs[0])
+    ctx.approximate(factors, axes, "normalised over this axis")
+    ctx.set(node.outputs[0], factors)
+
+
+@rule("Softmax", "LogSoftmax", "Hardmax")
+def softmax(ctx: LabelContext, node: Node) -> None:
+    """Normalise over one axis (over all from it on before opset 13)."""
+    factors = ctx.factors(node.inputs[0])
+    rank = len(ctx.shape(node.inputs[0]) or ())
+    modern = node.since >= 13  # noqa: PLR2004
+    axis = int(node.attribute("axis", -1 if modern else 1)) % max(rank, 1)
+    axes = (axis,) if modern else range(axis, rank)
+    ctx.approximate(factors, axes, f"{node.op} normalises over this axis")
+    ctx.set(node.outputs[0], factors)

@@ -1,0 +1,71 @@
+"""Operators that only regroup axes: labels do what data does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onnxprune.core.cuts import Change
+from onnxprune.core.registry import rule, update
+
+if TYPE_CHECKING:
+    from onnxprune.core.context import LabelContext
+    from onnxprune.core.cuts import Cuts
+    from onnxprune.core.graph import Node
+
+
+@rule("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+def regroup(ctx: LabelContext, node: Node) -> None:
+    """Rearrange axes without moving elements."""
+    before, after = ctx.shape(node.inputs[0]), ctx.shape(node.outputs[0])
+    if before is None or after is None:
+        ctx.opaque(node, "shape unknown")
+        return
+    ctx.set(node.outputs[0], ctx.reshape(ctx.factors(node.inputs[0]), before, after))
+
+
+@update("Reshape")
+def reshape_target(cuts: Cuts, node: Node) -> Change:
+    """Sizes written into the target follow the cut; 0 and -1 stay where they still work."""
+    new, old = cuts.shape(node.outputs[0]), cuts.old_shape(node.outputs[0])
+    known = cuts.known(node.inputs[1]) if node.input(1) else node.attribute("shape")
+    if known is None:
+        return Change()
+    source = cuts.shape(node.inputs[0])
+    target = [int(t) for t in known]
+    copies = not node.attribute("allowzero", 0)
+    wanted = []
+    for axis, (value, size) in enumerate(zip(target, new, strict=True)):
+        stays = value == -1 or (value == 0 and copies and source[axis] == size)
+        stays = stays or (value > 0 and size == old[axis])
+        wanted.append(value if stays else size)
+    if not node.input(1):
+        return Change(attributes={"shape": wanted})
+    return Change(operands={1: wanted})
+
+
+@rule("Transpose")
+def transpose(ctx: LabelContext, node: Node) -> None:
+    """Permute the axes."""
+    rank = len(ctx.shape(node.inputs[0]) or ())
+    order = node.attribute("perm") or list(range(rank))[::-1]
+    ctx.set(node.outputs[0], ctx.permute(ctx.factors(node.inputs[0]), list(order)))
+
+
+@rule("DepthToSpace", "SpaceToDepth")
+def depth_space(ctx: LabelContext, node: Node) -> None:
+    """Blocks of channels become pixels, or the other way round."""
+    n, c, h, w = ctx.shape(node.inputs[0]) or (0, 0, 0, 0)
+    out = ctx.shape(node.outputs[0]) or ()
+    block = int(node.attribute("blocksize"))
+    if node.op == "SpaceToDepth":
+        view, order = (n, c, h // block, block, w // block, block), [0, 3, 5, 1, 2, 4]
+    elif node.attribute("mode", "DCR") == "DCR":
+        view, order = (n, block, block, c // block**2, h, w), [0, 3, 4, 1, 5, 2]
+    else:
+        view, order = (n, c // block**2, block, block, h, w), [0, 1, 4, 2, 5, 3]
+    factors = ctx.reshape(ctx.factors(node.inputs[0]), (n, c, h, w), view)
+    moved = ctx.permute(factors, order)
+    if node.op == "DepthToSpace":  # a channel of the result needs all pixels of its block
+        moved = ctx.release(moved, (2, 3, 4, 5), "pixels of one channel stay together")
+    shape = [view[o] for o in order]
+    ctx.set(node.outputs[0], ctx.reshape(moved, shape, out))

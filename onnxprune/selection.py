@@ -1,0 +1,252 @@
+"""Make a plan: score, allocate, and choose what leaves."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onnxprune.allocation import ALLOCATIONS, Target, solve
+from onnxprune.core.plan import PlanGroup, PlanSlice, PrunePlan
+from onnxprune.core.steps import Candidate, Limits, make_candidate
+from onnxprune.criteria import CRITERIA, ScoreContext
+from onnxprune.errors import InvalidConfigError, InvalidModelError, NothingToPruneError, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from onnxprune.analysis import Analysis
+    from onnxprune.core.dependencies import Group, ParameterSlice
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to choose what leaves.
+
+    Attributes:
+        target: what to reach.
+        criterion: name of the criterion.
+        allocation: name of the allocation, "" for the target's default: `uniform` for a ratio,
+            `global` otherwise.
+        limits: floors and alignment.
+        allow_approximate: whether groups that change a normalisation take part.
+        exclude: patterns of groups, parameters or nodes that stay.
+        only: patterns of those that may leave, empty for all.
+        seed: seed of everything random.
+    """
+
+    target: Target
+    criterion: str = "l2"
+    allocation: str = ""
+    limits: Limits = Limits()
+    allow_approximate: bool = False
+    exclude: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    seed: int = 0
+
+
+def make_plan(analysis: Analysis, settings: Settings) -> PrunePlan:
+    """Choose what leaves of an analysed model.
+
+    Raises:
+        InvalidConfigError: an unknown criterion or allocation.
+        NothingToPruneError: nothing can leave, or the target asks for nothing.
+        TargetError: the target is out of reach.
+        InvalidModelError: weights that cannot be scored (NaN or infinite).
+    """
+    candidates = make_candidates(analysis, settings)
+    deps = analysis.deps
+    before = analysis.cost()
+    name = settings.allocation or ("uniform" if settings.target.metric == "ratio" else "global")
+    priorities = _lookup(ALLOCATIONS, "allocation", name)(candidates)
+
+    def flags(counts: Sequence[int]) -> NDArray[np.bool_]:
+        atoms = [c.atoms(n) for c, n in zip(candidates, counts, strict=True)]
+        return deps.removed_labels(np.concatenate(atoms))
+
+    def remaining(counts: Sequence[int]) -> float:
+        cost = analysis.cost(flags(counts))
+        metric = settings.target.metric
+        if metric == "bytes":
+            return analysis.model.size_bytes - (before.bytes - cost.bytes)
+        now, all_ = (cost.macs, before.macs) if metric == "macs" else (cost.params, before.params)
+        return now / max(all_, 1)
+
+    counts = solve(
+        candidates, priorities, settings.target, limits=settings.limits, remaining=remaining
+    )
+    counts = _keep_sites(analysis, candidates, counts, flags)
+    if not any(counts):
+        message = "nothing was removed: every group is at its floor for this target"
+        raise NothingToPruneError(message, hint="raise the target, or lower --min-channels, --align")
+    after = analysis.cost(flags(counts))
+    return PrunePlan(
+        model_sha256=analysis.model.sha256,
+        groups=[
+            plan_group(analysis, c.group, c.atoms(n), {"criterion": settings.criterion})
+            for c, n in zip(candidates, counts, strict=True)
+            if n
+        ],
+        settings=_describe(settings, name),
+        predicted={
+            "macs": round(after.macs / max(before.macs, 1), 6),
+            "params": round(after.params / max(before.params, 1), 6),
+        },
+    )
+
+
+def _lookup(table: dict[str, Any], kind: str, name: str) -> Any:  # noqa: ANN401 - a registry entry
+    if name not in table:
+        message = f"there is no {kind} '{printable(name)}'"
+        raise InvalidConfigError(message, hint=f"choose one of {', '.join(sorted(table))}")
+    return table[name]
+
+
+def make_candidates(analysis: Analysis, settings: Settings) -> list[Candidate]:
+    """Score every group that may take part and order its removal steps."""
+    criterion = _lookup(CRITERIA, "criterion", settings.criterion)
+    groups = choose_groups(analysis, settings)
+    context = ScoreContext(analysis.deps, analysis.model.array, settings.seed)
+    candidates = []
+    for group in groups:
+        scores = np.asarray(criterion(context, group), np.float64)
+        if not np.isfinite(scores).all():
+            names = ", ".join(printable(s.parameter) for s in group.slices[:3])
+            message = f"weights of group {group.id} ({names}) hold NaN or infinity"
+            raise InvalidModelError(message, hint="check the export")
+        candidates.append(
+            make_candidate(analysis.deps, group, scores, analysis.sites, settings.limits)
+        )
+    usable = [c for c in candidates if c.limit]
+    if not usable:
+        raise NothingToPruneError(_why_nothing(analysis, candidates))
+    return usable
+
+
+def choose_groups(analysis: Analysis, settings: Settings) -> list[Group]:
+    """Return the groups that may take part; of rows and elements of one axis, only one."""
+    chosen = [
+        g
+        for g in analysis.deps.groups
+        if (g.exact or settings.allow_approximate) and _selected(analysis, g, settings)
+    ]
+    rows = [g for g in chosen if g.level == 1 and g.size > 1]
+    covered = {(s.parameter, a) for g in rows for s in g.slices if s.level for a in s.axes}
+    return [
+        g
+        for g in chosen
+        if g in rows
+        or (g.level == 0 and not any((s.parameter, a) in covered for s in g.slices for a in s.axes))
+    ]
+
+
+def _selected(analysis: Analysis, group: Group, settings: Settings) -> bool:
+    if not settings.exclude and not settings.only:
+        return True
+    names = {group.id, *(s.parameter for s in group.slices)}
+    users = {n.name for n in analysis.deps.graph.all_nodes() if names & set(n.inputs)}
+    names |= users
+
+    def match(patterns: tuple[str, ...]) -> bool:
+        return any(fnmatch.fnmatchcase(n, p) for n in names for p in patterns)
+
+    return not match(settings.exclude) and (not settings.only or match(settings.only))
+
+
+def _why_nothing(analysis: Analysis, candidates: Sequence[Candidate]) -> str:
+    if candidates:
+        why = "; ".join(sorted({f"{c.group.id}: {c.reason}" for c in candidates})[:5])
+        return f"nothing can be removed: {why}"
+    inexact = [g for g in analysis.deps.groups if not g.exact]
+    if inexact:
+        reason = inexact[0].reason
+        return (
+            f"nothing can be removed exactly: {len(inexact)} groups are approximate ({reason});"
+            " --allow-approximate prunes them all the same"
+        )
+    reasons: dict[str, int] = {}
+    for reason in analysis.deps.frozen.values():
+        text = f"{reason.node or reason.value}: {reason.reason}".lstrip(": ")
+        reasons[text] = reasons.get(text, 0) + 1
+    top = sorted(reasons.items(), key=lambda item: -item[1])[:5]
+    listed = "; ".join(f"{text} ({count} channels)" for text, count in top)
+    return f"nothing can be removed: {listed or 'the model has no weights that could lose channels'}"
+
+
+def _keep_sites(
+    analysis: Analysis, candidates: list[Candidate], counts: list[int], flags: Any  # noqa: ANN401
+) -> list[int]:
+    """Give back steps where several groups together would empty an axis."""
+    counts = list(counts)
+    while True:
+        emptied = analysis.sites.emptied(flags(counts))
+        if not emptied:
+            return counts
+        site = set(emptied[0].tolist())
+        for number, candidate in enumerate(candidates):
+            while counts[number] and site & set(candidate.atoms(counts[number]).tolist()):
+                counts[number] -= 1
+                if not site <= set(np.flatnonzero(flags(counts)).tolist()):
+                    break
+            else:
+                continue
+            break
+
+
+def plan_group(
+    analysis: Analysis, group: Group, atoms: NDArray[np.int64], score: dict[str, Any]
+) -> PlanGroup:
+    """Describe the removal of some atoms of a group."""
+    number = {int(a): i for i, a in enumerate(group.atoms)}
+    leaving = set(atoms.tolist())
+    flags = np.zeros(len(analysis.deps.roots), bool)
+    flags[atoms] = True
+    return PlanGroup(
+        id=group.id,
+        size=group.size,
+        removed=sorted(number[a] for a in leaving),
+        exact=group.exact,
+        score=score,
+        slices=[s for part in group.slices for s in _plan_slice(part, flags)],
+    )
+
+
+def _plan_slice(part: ParameterSlice, flags: NDArray[np.bool_]) -> list[PlanSlice]:
+    removed = flags[part.roots]
+    if not removed.any():
+        return []
+    if len(part.axes) == 1:
+        indices = np.flatnonzero(removed).tolist()
+        return [PlanSlice(initializer=part.parameter, axis=part.axes[0], removed=indices)]
+    blocks: list[list[int]] = []
+    previous = None
+    for roots, row in zip(part.roots, removed, strict=True):
+        if previous is None or not np.array_equal(roots, previous):
+            blocks.append(np.flatnonzero(row).tolist())
+        previous = roots
+    return [
+        PlanSlice(
+            initializer=part.parameter, axis=part.axes[1], block_axis=part.axes[0], blocks=blocks
+        )
+    ]
+
+
+def _describe(settings: Settings, allocation: str) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "target": settings.target.metric, "amount": settings.target.amount,
+        "criterion": settings.criterion, "allocation": allocation, "seed": settings.seed,
+    }  # fmt: skip
+    if settings.limits != Limits():
+        found["align"] = settings.limits.align
+        found["min_channels"] = settings.limits.min_channels
+        found["max_group_ratio"] = settings.limits.max_group_ratio
+    if settings.allow_approximate:
+        found["allow_approximate"] = True
+    for name in ("exclude", "only"):
+        if getattr(settings, name):
+            found[name] = list(getattr(settings, name))
+    return found

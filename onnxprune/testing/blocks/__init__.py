@@ -1,0 +1,1 @@
+"""Structures that random graphs are grown from, one family per module."""

@@ -1,0 +1,7 @@
+"""Prove that a pruned model equals its masked original."""
+
+from __future__ import annotations
+
+from onnxprune.verify.equivalence import Verification, compare_files, verify_cut
+
+__all__ = ["Verification", "compare_files", "verify_cut"]
