@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
-from onnx import inliner
 
 import onnxprune.rules  # noqa: F401 - registers the rules
 from onnxprune.core.cost import Cost, CostModel
 from onnxprune.core.dependencies import Dependencies, analyze_graph
 from onnxprune.core.graph import build_graph
-from onnxprune.core.shapes import Shapes, concretize
 from onnxprune.core.steps import SiteTable
 from onnxprune.errors import PlanMismatchError
 from onnxprune.io import Model, load_model
-from onnxprune.runtime.dims import choose_dims
+from onnxprune.rewrite.prepare import prepare
+from onnxprune.probe import probe
 from onnxprune.runtime.inputs import input_specs
 
 if TYPE_CHECKING:
@@ -26,11 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from onnxprune.core.graph import Graph
     from onnxprune.core.plan import PrunePlan
-
-_EXTENTS = (None, 224, 256, 320, 512, 640, 128, 48, 32, 1024)
-"""Image sizes to try when the default sizes do not fit together (None: the defaults)."""
 
 
 @dataclass(slots=True)
@@ -39,15 +34,19 @@ class Analysis:
 
     Attributes:
         model: the loaded model.
-        proto: the model with local functions inlined, weights as stubs.
+        proto: the prepared model (functions inlined, shared vectors copied), weights as stubs.
         deps: labels, coupled groups, reasons.
         dims: probe sizes of the symbolic dimensions, one mapping per setting.
+        copies: copied vectors and their originals.
+        given: sizes of symbolic dimensions that the user gave.
     """
 
     model: Model
     proto: onnx.ModelProto
     deps: Dependencies
     dims: tuple[dict[str, int], ...]
+    copies: dict[str, str] = field(default_factory=dict)
+    given: dict[str, int] = field(default_factory=dict)
     _cache: dict[str, object] = field(default_factory=dict)
 
     @property
@@ -108,49 +107,8 @@ def analyze_model(
     """
     if not isinstance(model, Model):
         model = load_model(model)
-    proto = model.proto
-    if proto.functions:
-        proto = inliner.inline_local_functions(proto)
+    proto, copies = prepare(model.proto)
     graph = build_graph(proto)
-    settings, shapes = probe(model, proto, graph, dims or {})
-    return Analysis(model, proto, analyze_graph(graph, shapes), settings)
-
-
-def probe(
-    model: Model, proto: onnx.ModelProto, graph: Graph, given: Mapping[str, int]
-) -> tuple[tuple[dict[str, int], ...], tuple[Shapes, ...]]:
-    """Find sizes of the symbolic dimensions at which the graph fits together.
-
-    Returns:
-        Two settings of the sizes (one when nothing is symbolic), and the shapes at each.
-    """
-    specs = input_specs(proto)
-    best: tuple[int, tuple[dict[str, int], ...], tuple[Shapes, ...]] | None = None
-    for extent in _EXTENTS:
-        settings = []
-        for number in (0, 1):
-            sizes = choose_dims(specs, given, setting=number)
-            if extent is not None:
-                for spec in specs:
-                    for axis in _space(spec.dims or ()):
-                        symbol = (spec.dims or ())[axis]
-                        if isinstance(symbol, str) and symbol not in given:
-                            sizes[symbol] = extent if number == 0 else extent + 32
-            settings.append(sizes)
-        if settings[0] == settings[1]:
-            settings.pop()
-        shapes = concretize(graph, model.array, settings)
-        bad = sum(bool(s.inconsistent) for s in shapes)
-        if best is None or bad < best[0]:
-            best = bad, tuple(settings), shapes
-        if not bad or not any(_space(s.dims or ()) for s in specs):
-            break
-    assert best is not None
-    return best[1], best[2]
-
-
-def _space(dims: tuple[int | str, ...]) -> list[int]:
-    """Return the symbolic axes of an image input, whatever its layout."""
-    if len(dims) != 4:  # noqa: PLR2004
-        return []
-    return [a for a in (1, 2, 3) if isinstance(dims[a], str)]
+    given = dict(dims or {})
+    settings, shapes = probe(input_specs(proto), graph, model.array, given)
+    return Analysis(model, proto, analyze_graph(graph, shapes), settings, copies, given)

@@ -58,9 +58,10 @@ def printable(name: object, *, limit: int = _NAME_LIMIT) -> str:
         'conv\\x1b[31m1'
     """
     text = name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else str(name)
-    cut = len(text) > limit
-    if cut:
+    if len(text) > limit:
         text = f"{text[: limit // 2]}...{text[-limit // 2 :]}"
+    if text.isascii() and text.isprintable() and "\\" not in text:
+        return text
     return "".join(_printable_character(character) for character in text)
 
 

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from onnxprune.core.dependencies import Group, ParameterSlice
 
 
+_CLEARLY = 1e-4
+"""Share of the parameters that makes a difference."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How to choose what leaves.
@@ -128,20 +132,46 @@ def make_candidates(analysis: Analysis, settings: Settings) -> list[Candidate]:
 
 
 def choose_groups(analysis: Analysis, settings: Settings) -> list[Group]:
-    """Return the groups that may take part; of rows and elements of one axis, only one."""
+    """Return the groups that may take part.
+
+    Where whole rows (heads, convolution groups) and elements inside rows could leave, only one of
+    the two does: rows, unless half of the elements saves more than half of the rows (it does inside
+    grouped convolutions, whose weights shrink on both axes).
+    """
     chosen = [
         g
         for g in analysis.deps.groups
         if (g.exact or settings.allow_approximate) and _selected(analysis, g, settings)
     ]
-    rows = [g for g in chosen if g.level == 1 and g.size > 1]
-    covered = {(s.parameter, a) for g in rows for s in g.slices if s.level for a in s.axes}
-    return [
-        g
-        for g in chosen
-        if g in rows
-        or (g.level == 0 and not any((s.parameter, a) in covered for s in g.slices for a in s.axes))
-    ]
+    dropped: set[str] = set()
+    for rows in chosen:
+        if rows.level == 0:
+            continue
+        places = {(s.parameter, a) for s in rows.slices if s.level for a in s.axes}
+        inside = [
+            g
+            for g in chosen
+            if g.level == 0 and any((s.parameter, a) in places for s in g.slices for a in s.axes)
+        ]
+        if inside and (rows.size == 1 or _saves_more(analysis, inside, rows)):
+            dropped.add(rows.id)
+        else:
+            dropped.update(g.id for g in inside)
+    return [g for g in chosen if g.id not in dropped]
+
+
+def _saves_more(analysis: Analysis, elements: list[Group], rows: Group) -> bool:
+    """Tell whether half of some elements is clearly more than half of the rows around them."""
+
+    def half(groups: list[Group]) -> int:
+        atoms = []
+        for group in groups:
+            flat = np.zeros(group.size)
+            steps = make_candidate(analysis.deps, group, flat, analysis.sites, Limits())
+            atoms.append(steps.atoms(min(steps.limit, len(steps.steps) // 2)))
+        return analysis.cost(analysis.deps.removed_labels(np.concatenate(atoms))).params
+
+    return half(elements) < half([rows]) - analysis.cost().params * _CLEARLY
 
 
 def _selected(analysis: Analysis, group: Group, settings: Settings) -> bool:

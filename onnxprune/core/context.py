@@ -102,6 +102,7 @@ class LabelContext:
         self.balances: dict[int, Factor] = {}
         self.contractions: list[Contraction] = []
         self.consumed: list[LabelArray] = []
+        self.claimed: set[str] = set()
         self.constants: set[str] = set(self.parameters)
         self.factors_of: dict[str, Factors] = {}
         self._rows = rows or {}
@@ -137,6 +138,7 @@ class LabelContext:
 
     def factors(self, key: str) -> Factors:
         """Return the factors of a value; a parameter gets its labels at the first call."""
+        self.claimed.add(key)
         if key in self.factors_of:
             return self.factors_of[key]
         factors: Factors = ()
@@ -151,7 +153,7 @@ class LabelContext:
         """Set the factors of an output."""
         if not key:
             return
-        kept = tuple(factors)
+        kept = self.unique(factors)
         shape = self.shape(key)
         for factor in kept:
             if shape is None or any(
@@ -313,7 +315,16 @@ class LabelContext:
                 if len(result.axes) > 1:
                     self.balances.setdefault(id(result.labels), result)
                 kept.append(result)
-        return tuple(kept)
+        return self.unique(kept)
+
+    def unique(self, factors: Iterable[Factor]) -> Factors:
+        """Keep one factor per level and axes; a second one (merged axes) is frozen."""
+        found: dict[tuple[int, frozenset[int]], Factor] = {}
+        for factor in factors:
+            first = found.setdefault((factor.level, frozenset(factor.axes)), factor)
+            if first is not factor:
+                self.freeze([factor], "two independent axes are merged")
+        return tuple(found.values())
 
     def permute(self, factors: Iterable[Factor], order: Sequence[int]) -> Factors:
         """Carry factors through a transposition (`order` as in Transpose's perm)."""
@@ -357,7 +368,12 @@ class LabelContext:
         sizes = {a: s for a, s in enumerate(shape) if a != axis}
         kept = list(self.align([Operand(fs, sizes, key) for fs in apart]))
         for level in (0, 1):
-            along = [[f for f in fs if axis in f.axes and f.level == level] for fs, _ in parts]
+            along = [
+                [f for f in fs if axis in f.axes and f.level == level] for fs, _ in parts
+            ]
+            for fs in along:
+                self.freeze(fs[1:], "several label arrays along a joined axis")
+            along = [fs[:1] for fs in along]
             if not any(along):
                 continue
             orders = {f.axes for fs in along for f in fs if len(f.axes) > 1}

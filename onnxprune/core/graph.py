@@ -25,6 +25,9 @@ PER_INDEX_TYPES = frozenset(
 )
 """Element types of parameters whose indices can be channels (64-bit integers are shapes)."""
 
+FREE_INITIALIZERS = 4
+"""IR version from which an initializer that is also an input is a default value."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
@@ -145,13 +148,19 @@ class Graph:
 def build_graph(proto: onnx.ModelProto) -> Graph:
     """Build the view of a model whose local functions were inlined before."""
     opsets = {("" if o.domain == "ai.onnx" else o.domain): o.version for o in proto.opset_import}
-    graph = _build(proto.graph, "", {}, opsets)
+    # before IR version 4 every initializer had to be listed as an input and could not be replaced
+    graph = _build(proto.graph, "", {}, opsets, overridable=proto.ir_version >= FREE_INITIALIZERS)
     graph.ir_version = proto.ir_version
     return graph
 
 
 def _build(
-    proto: onnx.GraphProto, scope: str, outer: Mapping[str, str], opsets: dict[str, int]
+    proto: onnx.GraphProto,
+    scope: str,
+    outer: Mapping[str, str],
+    opsets: dict[str, int],
+    *,
+    overridable: bool = True,
 ) -> Graph:
     graph = Graph(scope, opsets=opsets)
     names = dict(outer)
@@ -162,7 +171,7 @@ def _build(
         names[name] = scope + name
         return names[name]
 
-    declared = {i.name for i in proto.input}
+    declared = {i.name for i in proto.input} if overridable else set()
     for tensor in proto.initializer:
         key = define(tensor.name)
         graph.parameters[key] = Parameter(
@@ -197,8 +206,8 @@ def _add_node(graph, node, index, names, define, opsets) -> None:  # type: ignor
     bodies: dict[str, Graph] = {}
     for attribute in node.attribute:
         if attribute.type == onnx.AttributeProto.GRAPH:
-            body_scope = f"{graph.scope}{name}.{attribute.name}/"
-            bodies[attribute.name] = _build(attribute.g, body_scope, names, opsets)
+            inner = body_scope(graph.scope, node, index, attribute.name)
+            bodies[attribute.name] = _build(attribute.g, inner, names, opsets)
         elif attribute.type == onnx.AttributeProto.TENSOR:
             attributes[attribute.name] = attribute.t
         else:
@@ -214,6 +223,11 @@ def _add_node(graph, node, index, names, define, opsets) -> None:  # type: ignor
             tuple(define(o) for o in node.output), attributes, bodies, node, graph.scope, index,
         )  # fmt: skip
     )
+
+
+def body_scope(scope: str, node: onnx.NodeProto, index: int, attribute: str) -> str:
+    """Return the path of a body: the node's name, or operator and position, and the attribute."""
+    return f"{scope}{node.name or f'{node.op_type}_{index}'}.{attribute}/"
 
 
 def constant_tensor(node: onnx.NodeProto) -> TensorProto | None:

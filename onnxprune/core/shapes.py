@@ -195,7 +195,10 @@ class _Walker:
         self.infer(node)
 
     def remember(self, key: str, value: np.ndarray) -> None:
-        self.out.known[key] = value
+        if np.issubdtype(value.dtype, np.integer) or value.dtype == bool or (
+            value.size <= _KNOWN_FLOATS
+        ):
+            self.out.known[key] = value
         self.out.shapes[key] = value.shape
         self.out.dtypes[key] = int(helper.np_dtype_to_tensor_dtype(value.dtype))
 
@@ -259,6 +262,11 @@ class _Walker:
         for raw, key in zip(node.proto.output, node.outputs, strict=True):
             if key and raw in inferred:
                 self.declare(key, inferred[raw])
+        if node.op in ("Reshape", "Flatten") and not node.domain:
+            before, after = out.shapes.get(node.inputs[0]), out.shapes.get(node.outputs[0])
+            if before is not None and after is not None and np.prod(before) != np.prod(after):
+                out.shapes[node.outputs[0]] = None
+                self.disagree(node)
 
     def infer_contrib(self, node: Node) -> None:
         """Fall back on declared types for operators without a schema here."""

@@ -6,6 +6,7 @@ of every row. This hides rectangles, and sites that must keep an index, from cri
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -89,7 +90,7 @@ def make_candidate(
     means = np.array([float(np.mean([value[a] for a in s.tolist()])) for s in steps])
     steps = sites.filter([steps[i] for i in np.argsort(means, kind="stable")])
     means = np.array([float(np.mean([value[a] for a in s.tolist()])) for s in steps])
-    total = len(group.atoms) if not group.balances else _columns(group)
+    total = len(group.atoms) if not group.balances else max(len(steps), 1)
     limit = limits.clip(total, min(len(steps), total - 1))
     reason = "" if limit else "its floor is reached"
     return Candidate(group, tuple(steps), means, limit, reason)
@@ -100,40 +101,49 @@ def _plain(group: Group, scores: Scores) -> list[LabelArray]:
     return [group.atoms[i : i + 1] for i in order]
 
 
-def _columns(group: Group) -> int:
-    return min(t.shape[1] for t in _own_tables(group)) if group.balances else group.size
-
-
 def _own_tables(group: Group) -> list[LabelArray]:
     return sorted(group.balances, key=lambda t: -t.size)
 
 
 def _balanced(group: Group, value: dict[int, float]) -> list[LabelArray] | None:
-    """Take the k-th best atom of every row together; else whole columns."""
+    """Take equally many of the best atoms of every cell together; else whole columns.
+
+    A cell holds the atoms that stand in the same rows of every table.
+    """
     tables = _own_tables(group)
-    by_row = _by_rows(tables, value)
-    if by_row is not None:
-        return by_row
-    table = tables[0]
+    rows_of: dict[int, list[tuple[int, int]]] = {int(a): [] for a in group.atoms}
+    for number, table in enumerate(tables):
+        for row, members in enumerate(table.tolist()):
+            for atom in members:
+                if atom in rows_of:
+                    rows_of[atom].append((number, row))
+    cells: dict[tuple[tuple[int, int], ...], list[int]] = {}
+    for atom in sorted(value, key=lambda a: (value[a], a)):
+        cells.setdefault(tuple(rows_of[atom]), []).append(atom)
+    count = math.gcd(*(len(c) for c in cells.values()))
+    if count > 1:
+        steps = [
+            np.array(sorted(a for c in cells.values() for a in _share(c, step, count)))
+            for step in range(count)
+        ]
+        if _even(tables, steps):
+            return steps
+    return _whole_columns(tables, value)
+
+
+def _share(cell: list[int], step: int, count: int) -> list[int]:
+    size = len(cell) // count
+    return cell[step * size : (step + 1) * size]
+
+
+def _whole_columns(tables: Sequence[LabelArray], value: dict[int, float]) -> list[LabelArray] | None:
     steps, seen = [], set[int]()
-    for column in table.T:
-        members = {int(a) for a in column if int(a) in value}
-        if members and not members & seen and len(members) == len({int(a) for a in column}):
+    for column in tables[0].T.tolist():
+        members = set(column)
+        if members <= value.keys() and not members & seen:
             steps.append(np.array(sorted(members)))
             seen |= members
     return steps if steps and _even(tables, steps) else None
-
-
-def _by_rows(tables: Sequence[LabelArray], value: dict[int, float]) -> list[LabelArray] | None:
-    table = tables[0]
-    flat = table.ravel().tolist()
-    if len(set(flat)) != len(flat):
-        return None  # an atom stands in several rows: whole columns have to leave
-    rows = [sorted((a for a in row.tolist() if a in value), key=value.__getitem__) for row in table]
-    if len({len(r) for r in rows}) != 1 or not rows[0]:
-        return None
-    steps = [np.array(sorted(column)) for column in zip(*rows, strict=True)]
-    return steps if _even(tables, steps) else None
 
 
 def _even(tables: Sequence[LabelArray], steps: Sequence[LabelArray]) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from onnxprune.core.graph import PER_INDEX_TYPES
 from onnxprune.core.registry import RULES
 
@@ -37,7 +39,11 @@ def walk(ctx: LabelContext, graph: Graph) -> None:
         elif not node.bodies and not _shapes_known(ctx, node):
             ctx.opaque(node, "a shape depends on data")
         else:
+            ctx.claimed.clear()
             rule(ctx, node)
+            for key in node.inputs:  # freedom has to be claimed
+                if key and key not in ctx.claimed:
+                    ctx.freeze(ctx.factors(key), "an operand of the node", value=key)
         if not node.bodies and all(i in ctx.constants for i in node.inputs if i) and node.inputs:
             ctx.constants.update(o for o in node.outputs if o)
 
@@ -49,8 +55,10 @@ def _no_rule(node: Node) -> str:
 def _is_shape_arithmetic(ctx: LabelContext, node: Node) -> bool:
     if node.bodies or not node.outputs:
         return False
-    if any(o and ctx.probed(o) is None for o in node.outputs):
-        return False
+    for key in node.outputs:
+        value = ctx.probed(key) if key else None
+        if value is None or (value.size > 1 and np.issubdtype(value.dtype, np.floating)):
+            return False
     for key in node.inputs:
         parameter = ctx.parameters.get(key)
         if parameter is not None and parameter.dtype in PER_INDEX_TYPES and parameter.shape:

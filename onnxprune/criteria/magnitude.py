@@ -39,8 +39,9 @@ def _normalised(scores: Scores) -> Scores:
 
 
 def _power_sum(context: ScoreContext, group: Group, power: int) -> Scores:
-    solid = [p for p in group.slices if len(context.deps.ctx.parameters[p.parameter].shape) > 1]
-    parts = [(p, _per_index(context, p, power)) for p in solid or group.slices]
+    stored = [p for p in group.slices if p.parameter in context.deps.ctx.parameters]
+    solid = [p for p in stored if len(context.deps.ctx.parameters[p.parameter].shape) > 1]
+    parts = [(p, _per_index(context, p, power)) for p in solid or stored]
     return context.gather(group, parts)
 
 

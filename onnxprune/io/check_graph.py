@@ -80,15 +80,15 @@ class GraphChecker:
         inputs = [value.name for value in graph.input]
         weights = [tensor.name for tensor in graph.initializer]
         weights += [sparse.values.name for sparse in graph.sparse_initializer]
+        if len(set(weights)) < len(weights):
+            twice = next(name for name in weights if weights.count(name) > 1)
+            msg = f"initializer '{printable(twice)}' is there twice"
+            raise InvalidModelError(msg)
         scope = _Scope()
         self._define(inputs, scope, "a graph input")
         # An initializer with an input's name is that input's default.
         defaults = set(inputs).intersection(weights)
         self._define((name for name in weights if name not in defaults), scope, "an initializer")
-        if len(set(weights)) < len(weights):
-            twice = next(name for name in weights if weights.count(name) > 1)
-            msg = f"initializer '{printable(twice)}' is there twice"
-            raise InvalidModelError(msg)
         self._check_nodes(graph.node, scope)
         # A graph inside a node returns values of its own; runtimes cannot return others from it.
         results = scope.own if nested else self._visible

@@ -31,7 +31,8 @@ __all__ = ["check_tensors"]
 # Runtimes expand a sparse tensor into a dense one inside a message, which cannot be larger.
 _MAX_DENSE_BYTES = (1 << 31) - 1
 
-_Found: TypeAlias = "tuple[TensorProto | onnx.SparseTensorProto, str]"
+# A tensor, and the name of the node or function whose attribute it is; None for initializers.
+_Found: TypeAlias = "tuple[TensorProto | onnx.SparseTensorProto, str | None]"
 
 
 def check_tensors(model: Model, stubs: frozenset[Stub]) -> None:
@@ -45,19 +46,22 @@ def check_tensors(model: Model, stubs: frozenset[Stub]) -> None:
         InvalidModelError: For the first tensor that is wrong.
     """
     left = set(stubs)
-    for tensor, place in _model_tensors(model.proto):
+    for tensor, holder in _model_tensors(model.proto):
         if isinstance(tensor, TensorProto):
-            with located(_described, tensor.name, place):
+            with located(_described, tensor.name, holder):
                 _check_tensor(model, tensor, left)
             continue
-        with located(_described, tensor.values.name, place):
+        with located(_described, tensor.values.name, holder):
             _check_tensor(model, tensor.values, left)
             _check_tensor(model, tensor.indices, left)
             _check_sparse(model, tensor)
 
 
-def _described(name: str, place: str) -> str:
-    return f"{place} '{printable(name)}'" if name else f"a tensor in {place}"
+def _described(name: str, holder: str | None) -> str:
+    if holder is None:
+        return f"initializer '{printable(name)}'"
+    tensor = f"tensor '{printable(name)}'" if name else "a tensor"
+    return f"{tensor} in an attribute of '{printable(holder)}'"
 
 
 def _check_tensor(model: Model, tensor: TensorProto, stubs: set[Stub]) -> None:
@@ -116,7 +120,7 @@ def _model_tensors(
         yield from _graph_tensors(training.initialization)
         yield from _graph_tensors(training.algorithm)
     for function in model.functions:
-        yield from _attribute_tensors(function.attribute_proto, "a default of a function")
+        yield from _attribute_tensors(function.attribute_proto, function.name)
         yield from _node_tensors(function.node)
 
 
@@ -124,9 +128,9 @@ def _graph_tensors(
     graph: onnx.GraphProto,
 ) -> Iterator[_Found]:
     for tensor in graph.initializer:
-        yield tensor, "initializer"
+        yield tensor, None
     for sparse in graph.sparse_initializer:
-        yield sparse, "sparse initializer"
+        yield sparse, None
     yield from _node_tensors(graph.node)
 
 
@@ -135,18 +139,18 @@ def _node_tensors(
 ) -> Iterator[_Found]:
     for node in nodes:
         if node.attribute:
-            yield from _attribute_tensors(node.attribute, f"node '{printable(node.name)}': tensor")
+            yield from _attribute_tensors(node.attribute, node.name)
 
 
-def _attribute_tensors(attributes: Iterable[onnx.AttributeProto], place: str) -> Iterator[_Found]:
+def _attribute_tensors(attributes: Iterable[onnx.AttributeProto], holder: str) -> Iterator[_Found]:
     for attribute in attributes:
         # Most attributes are numbers; asking for the fields that are set is one call.
         for field, value in attribute.ListFields():
             if field.name in ("t", "sparse_tensor"):
-                yield value, place
+                yield value, holder
             elif field.name in ("tensors", "sparse_tensors"):
                 for tensor in value:
-                    yield tensor, place
+                    yield tensor, holder
             elif field.name == "g":
                 yield from _graph_tensors(value)
             elif field.name == "graphs":

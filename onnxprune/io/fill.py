@@ -89,7 +89,7 @@ class _Produced:
     def chunks(self) -> Iterator[memoryview]:
         """Yield the array's bytes at once."""
         array = self._produce()
-        data_type = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+        data_type = onnx.helper.np_dtype_to_tensor_dtype(array.dtype.newbyteorder("="))
         if array.shape != self._dims or data_type != self._data_type:
             msg = (
                 f"new values of '{self._name}' are {array.dtype} {list(array.shape)}, "

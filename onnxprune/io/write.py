@@ -75,7 +75,7 @@ def write_model(
         InvalidModelError: When the model is too large for one file and may not be split.
     """
     path = Path(path)
-    data_path = path.with_name(f"{path.name}.data")
+    data_path = path.parent / f"{path.name}.data"
     check_destination(path, source.identities)
     filled = fill_model(proto, source, arrays or {}, data_name=data_path.name, external=external)
     if external is None and pieces_size(filled.model) > _MAX_MESSAGE:

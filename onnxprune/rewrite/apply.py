@@ -14,7 +14,7 @@ from onnxprune.rewrite.parameters import ParameterCut
 from onnxprune.rewrite.surgeon import Surgeon
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     import onnx
     from numpy.typing import NDArray
@@ -40,15 +40,21 @@ class Rewritten:
 
 
 def rewrite(
-    proto: onnx.ModelProto, read: ReadTensor, deps: Dependencies, removed: NDArray[np.bool_]
+    proto: onnx.ModelProto,
+    read: ReadTensor,
+    deps: Dependencies,
+    removed: NDArray[np.bool_],
+    *,
+    copies: Mapping[str, str] | None = None,
 ) -> Rewritten:
     """Take labels out of a model.
 
     Args:
-        proto: the analysed model (local functions inlined), weights as stubs.
+        proto: the prepared model that was analysed, weights as stubs.
         read: returns the content of a tensor.
         deps: its analysis.
         removed: one flag per label.
+        copies: copied vectors and their originals; equal ones are merged again.
 
     Returns:
         The model with slices of weights, shape operands and attributes changed.
@@ -60,13 +66,15 @@ def rewrite(
     surgeon.index(deps.graph)
     cuts = [Cuts(deps.ctx, removed, shapes) for shapes in deps.settings]
     arrays = _parameters(surgeon, read, deps, removed)
+    _merge(surgeon, deps, removed, copies or {}, arrays)
     repair = OperandRepair(deps, cuts, surgeon)
     for graph in deps.graph.walk():
+        _declare(surgeon, cuts[0], graph.scope, (*graph.inputs, *graph.parameters))
         for node in graph.nodes:
             change = repair.run(node)
             if change is not None:
                 _apply(surgeon, deps, node, change)
-            _declare(surgeon, cuts[0], node)
+            _declare(surgeon, cuts[0], node.scope, node.outputs)
     repair.check_outputs()
     return Rewritten(surgeon.export(), arrays)
 
@@ -95,6 +103,26 @@ def _parameters(
     return arrays
 
 
+def _merge(
+    surgeon: Surgeon,
+    deps: Dependencies,
+    removed: NDArray[np.bool_],
+    copies: Mapping[str, str],
+    arrays: dict[str, Callable[[], np.ndarray]],
+) -> None:
+    """Let users of a copied vector share again where the copies are equal after the cut."""
+    by_cut: dict[tuple[str, bytes], str] = {}
+    for name in dict.fromkeys((*copies.values(), *copies)):
+        keep = np.ones(deps.ctx.parameters[name].shape, bool)
+        for factor in deps.ctx.sources.get(name, ()):
+            flat = keep.reshape(-1)
+            flat &= ~removed[factor.labels]
+        first = by_cut.setdefault((copies.get(name, name), keep.tobytes()), name)
+        if first != name:
+            surgeon.merge_parameter(name, first)
+            arrays.pop(name, None)
+
+
 def _producer(
     read: ReadTensor, parameter: Parameter, cut: ParameterCut
 ) -> Callable[[], np.ndarray]:
@@ -111,10 +139,10 @@ def _apply(surgeon: Surgeon, deps: Dependencies, node: Node, change: Change) -> 
         surgeon.scale_output(node, change.scale_output, dtype)
 
 
-def _declare(surgeon: Surgeon, cuts: Cuts, node: Node) -> None:
-    for key in node.outputs:
+def _declare(surgeon: Surgeon, cuts: Cuts, scope: str, keys: Iterable[str]) -> None:
+    for key in keys:
         sizes = {
             a: cuts.size(key, a) for a in range(len(cuts.old_shape(key))) if cuts.is_cut(key, a)
         }
         if key and sizes:
-            surgeon.reshape_value(node.scope, key[len(node.scope) :], sizes)
+            surgeon.reshape_value(scope, key[len(scope) :], sizes)

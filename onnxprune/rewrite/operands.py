@@ -13,6 +13,7 @@ import numpy as np
 
 from onnxprune.core.evaluate import evaluate
 from onnxprune.core.registry import UPDATES
+from onnxprune.core.shapes import symbols
 from onnxprune.errors import PlanMismatchError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class OperandRepair:
         self._deps = deps
         self._cuts = cuts
         self._surgeon = surgeon
+        self._symbolic = bool(symbols(deps.graph))
         self._old: Values = [s.known for s in deps.settings]
         self._new: Values = [
             {k: v for k, v in old.items() if k in deps.ctx.parameters} for old in self._old
@@ -77,6 +79,10 @@ class OperandRepair:
         key = node.outputs[0]
         if any(o and o not in old for o in node.outputs for old in self._old):
             return False
+        if node.op not in ("Shape", "Size") and any(
+            self.labelled(k) for k in (*node.inputs, *node.outputs) if k
+        ):
+            return False  # small weights, not shapes
         for cuts, new in zip(self._cuts, self._new, strict=True):
             if node.op in ("Shape", "Size"):
                 shape = np.array(cuts.shape(node.inputs[0]), np.int64)
@@ -107,10 +113,20 @@ class OperandRepair:
         actual = [new.get(key) for new in self._new]
         if all(a is not None and np.array_equal(a, w) for a, w in zip(actual, wanted, strict=True)):
             return
-        if key in self._deps.ctx.parameters or not key or _same(wanted, self._old, key):
+        if key in self._deps.ctx.parameters or not key or self._fixed(wanted, key):
             self._surgeon.set_operand(node, position, wanted[0])
             return
         self._compute(node, position, actual, wanted)
+
+    def _fixed(self, wanted: list[np.ndarray], key: str) -> bool:
+        """Tell whether an operand is the same at every size, so that it can be a constant."""
+        if len(self._old) == 1 and self._symbolic:
+            return False
+        values = [old.get(key) for old in self._old]
+        return all(
+            v is not None and np.array_equal(v, values[0]) and np.array_equal(w, wanted[0])
+            for v, w in zip(values, wanted, strict=True)
+        )
 
     def _compute(
         self, node: Node, position: int, actual: Sequence[np.ndarray | None], wanted: list[np.ndarray]
@@ -147,14 +163,3 @@ class OperandRepair:
                     message = f"graph output '{key}' would change: it is computed from a shape"
                     raise PlanMismatchError(message)
 
-
-def _same(wanted: list[np.ndarray], old: Values, key: str) -> bool:
-    """Tell whether the operand is the same at every probe setting, so that it can be a constant."""
-    values = [o.get(key) for o in old]
-    first = values[0]
-    return (
-        first is not None
-        and all(v is not None and np.array_equal(v, first) for v in values)
-        and all(np.array_equal(w, wanted[0]) for w in wanted)
-        and len(values) > 1
-    )

@@ -10,6 +10,8 @@ import onnx_graphsurgeon as gs
 from onnx import TensorProto, numpy_helper
 from onnx_graphsurgeon.ir.tensor import LazyValues
 
+from onnxprune.core.graph import body_scope
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -36,6 +38,7 @@ class Surgeon:
         self._nodes: dict[tuple[str, int], tuple[gs.Graph, gs.Node]] = {}
         self._scopes: dict[str, gs.Graph] = {}
         self._tensors: dict[str, dict[str, gs.Tensor]] = {}
+        self._sizes: dict[str, dict[str, Mapping[int, int]]] = {}
 
     def _graphs(self, graph: gs.Graph) -> Iterator[gs.Graph]:
         yield graph
@@ -49,6 +52,9 @@ class Surgeon:
         self._scopes[graph.scope] = edited
         self._tensors[graph.scope] = edited.tensors()
         originals = list(edited.nodes)
+        for twin in originals:  # values of outer graphs that only a body reads
+            for tensor in twin.inputs:
+                self._tensors[graph.scope].setdefault(tensor.name, tensor)
         for node in graph.nodes:
             twin = originals[node.index]
             self._nodes[node.scope, node.index] = (edited, twin)
@@ -80,7 +86,8 @@ class Surgeon:
     def replace_parameter(self, scope: str, name: str, tensor: TensorProto) -> None:
         """Give an initializer or Constant node another tensor of the same name."""
         graph = self._scopes[scope]
-        existing = self._tensors[scope].get(name)
+        inner = (t for s, t in self._tensors.items() if s.startswith(scope))
+        existing = next((t[name] for t in inner if name in t), None)
         if isinstance(existing, gs.Constant):
             existing.values = LazyValues(tensor)
             existing.data_location = tensor.data_location or None
@@ -91,6 +98,15 @@ class Surgeon:
                 node.attrs["value"] = gs.Constant(name, LazyValues(tensor))
                 return
         raise KeyError(name)
+
+    def merge_parameter(self, name: str, first: str) -> None:
+        """Let every user of an initializer of the main graph read another one."""
+        tensors = self._tensors[""]
+        gone, kept = tensors[name], tensors[first]
+        for node in list(gone.outputs):
+            for position, tensor in enumerate(node.inputs):
+                if tensor is gone:
+                    node.inputs[position] = kept
 
     def set_operand(self, node: Node, position: int, array: np.ndarray) -> None:
         """Make an input a constant of its own."""
@@ -179,13 +195,7 @@ class Surgeon:
 
     def reshape_value(self, scope: str, name: str, sizes: Mapping[int, int]) -> None:
         """Write new sizes into the declared shape of a value that has one."""
-        tensor = self._tensors[scope].get(name)
-        if isinstance(tensor, gs.Variable) and tensor.shape is not None:
-            shape = list(tensor.shape)
-            for axis, size in sizes.items():
-                if axis < len(shape) and isinstance(shape[axis], int):
-                    shape[axis] = size
-            tensor.shape = tuple(shape)
+        self._sizes.setdefault(scope, {})[name] = sizes
 
     def export(self) -> onnx.ModelProto:
         """Return the edited model with everything around the graph as it was."""
@@ -195,11 +205,54 @@ class Surgeon:
         after.CopyFrom(before)
         after.graph.CopyFrom(exported.graph)
         del after.functions[:]
-        _restore_graph(before.graph, after.graph)
+        _move_up(before.graph, after.graph)
+        _restore_graph(before.graph, after.graph, "", self._sizes)
         return after
 
 
-def _restore_graph(before: onnx.GraphProto, after: onnx.GraphProto) -> None:
+def _move_up(before: onnx.GraphProto, after: onnx.GraphProto) -> None:
+    """Move initializers that only bodies read back into the main graph."""
+    order = {t.name: i for i, t in enumerate(before.initializer)}
+    found = {t.name: t for t in after.initializer}
+
+    def visit(graph: onnx.GraphProto, own: set[str]) -> None:
+        for node in graph.node:
+            for attribute in node.attribute:
+                if attribute.HasField("g"):
+                    body = attribute.g
+                    mine = own | _defined(body)
+                    stays = []
+                    for tensor in body.initializer:
+                        if tensor.name in order and tensor.name not in mine:
+                            found.setdefault(tensor.name, _copy(tensor))
+                        else:
+                            stays.append(_copy(tensor))
+                    del body.initializer[:]
+                    body.initializer.extend(stays)
+                    visit(body, mine)
+
+    visit(after, set())
+    tensors = [_copy(t) for t in found.values()]
+    del after.initializer[:]
+    after.initializer.extend(sorted(tensors, key=lambda t: order.get(t.name, len(order))))
+
+
+def _defined(graph: onnx.GraphProto) -> set[str]:
+    return {o for n in graph.node for o in n.output} | {i.name for i in graph.input}
+
+
+def _copy(tensor: TensorProto) -> TensorProto:
+    copy = TensorProto()
+    copy.CopyFrom(tensor)
+    return copy
+
+
+def _restore_graph(
+    before: onnx.GraphProto,
+    after: onnx.GraphProto,
+    scope: str,
+    sizes: Mapping[str, Mapping[str, Mapping[int, int]]],
+) -> None:
     after.name, after.doc_string = before.name, before.doc_string
     del after.metadata_props[:]
     after.metadata_props.extend(before.metadata_props)
@@ -207,13 +260,18 @@ def _restore_graph(before: onnx.GraphProto, after: onnx.GraphProto) -> None:
     for info in (*after.input, *after.output):
         if info.name in declared:
             info.CopyFrom(declared[info.name])
+    for info in (*after.input, *after.output, *after.value_info):
+        for axis, size in sizes.get(scope, {}).get(info.name, {}).items():
+            dims = info.type.tensor_type.shape.dim
+            if axis < len(dims) and dims[axis].HasField("dim_value"):
+                dims[axis].dim_value = size
     if not before.name:
         after.ClearField("name")
     del after.quantization_annotation[:]
     after.quantization_annotation.extend(before.quantization_annotation)
-    by_output = {n.output[0]: n for n in before.node if n.output}
+    by_output = {n.output[0]: (i, n) for i, n in enumerate(before.node) if n.output}
     for node in after.node:
-        twin = by_output.get(node.output[0]) if node.output else None
+        index, twin = by_output.get(node.output[0], (0, None)) if node.output else (0, None)
         if twin is None or twin.op_type != node.op_type:
             continue
         for name in _LOST_BY_NODE:
@@ -223,7 +281,8 @@ def _restore_graph(before: onnx.GraphProto, after: onnx.GraphProto) -> None:
         bodies = {a.name: a.g for a in twin.attribute if a.HasField("g")}
         for attribute in node.attribute:
             if attribute.HasField("g") and attribute.name in bodies:
-                _restore_graph(bodies[attribute.name], attribute.g)
+                inner = body_scope(scope, twin, index, attribute.name)
+                _restore_graph(bodies[attribute.name], attribute.g, inner, sizes)
         have = {a.name for a in node.attribute}
         node.attribute.extend(
             a for a in twin.attribute

@@ -56,7 +56,9 @@ def constant_of_shape(ctx: LabelContext, node: Node) -> None:
     if shape is None or ctx.probed(node.inputs[0]) is None:
         ctx.set(node.outputs[0], ())
         return
-    ctx.set(node.outputs[0], free_axes(ctx, node.outputs[0], list(range(len(shape)))))
+    factors = tuple(free_axes(ctx, node.outputs[0], list(range(len(shape)))))
+    ctx.sources[node.outputs[0]] = factors  # constant weights, as some exporters write them
+    ctx.set(node.outputs[0], factors)
 
 
 @update("ConstantOfShape")

@@ -33,6 +33,7 @@ def recurrent(ctx: LabelContext, node: Node) -> None:
     x = ctx.release(x, (STEP, BATCH), "steps and batch stay")
     w = _units(ctx, w_key, gates, hidden, inputs)
     ctx.consumes(node, 0, (2,))
+    ctx.consumes(node, 2, (2,))  # a unit that leaves is no longer fed back
     summed = ctx.contract(
         [Operand(x, {INPUT: inputs}, x_key), Operand(w, {INPUT: inputs, HIDDEN: hidden}, w_key)],
         (INPUT,),

@@ -157,6 +157,8 @@ def gather_indices(cuts: Cuts, node: Node) -> Change:
         return Change(operands={1: np.cumsum(kept)[positions] - 1})
     if positions.ndim == 1:
         return Change(operands={1: renumber(positions, kept)})
+    if kept[positions].all():
+        return Change(operands={1: (np.cumsum(kept) - 1)[positions]})
     return Change(failure="selects with a table of indices along a cut axis")
 
 

@@ -95,7 +95,7 @@ def run_isolated(  # noqa: PLR0913  # two limits that no caller may forget
             imports of the function's module and the arguments occupy; None for no limit.
             Memory-mapped files count, the stacks and heaps of threads (8 MiB and up to 128 MiB
             each) as well, and ONNX Runtime (50 MiB) where the function is the first to load it.
-            Enforced on Linux only.
+            Drivers of GPUs reserve far more than they use: no limit for them. Enforced on Linux.
         progress: Called with (done, total); when given, the function gets a keyword argument
             `progress`, which it calls with the same two numbers.
         task: What the call is for, as error messages name it; without it, they name the target.

@@ -127,7 +127,8 @@ def _setting(rng: np.random.Generator, feature: Block) -> Setting:
     widths = tuple(int(w) for w in rng.choice([4, 6, 8, 8, 9, 12, 16, 24], 3, replace=False))
     naming = _NAMINGS[int(rng.integers(len(_NAMINGS)))]
     named = bool(rng.random() < 0.7)
-    return Setting(opset, version, np.dtype(code), batch, length, widths, naming, named)
+    dressing = (0.0, 0.15, 0.4)[int(rng.integers(3))]
+    return Setting(opset, version, np.dtype(code), batch, length, widths, dressing, naming, named)
 
 
 def _float_code(rng: np.random.Generator, feature: Block) -> str:
@@ -175,13 +176,18 @@ def _grow(b: Builder, feature: Block) -> list[str]:
     for step in range(steps):
         if step == turn:
             fit = [t for t in b.live if t.layout in feature.takes]
-            chosen, x = feature, b.pick(fit[-2:])
+            chosen, candidates = feature, [b.pick(fit[-2:]), b.live[0]]
         else:
             x = b.live[-1] if b.chance(0.7) else b.pick(b.live)
             usable = fitting(b.opset, b.setting.dtype.char, [x.layout])
             chosen = b.pick([entry for entry in usable if entry.smooth or rough])
-        b.live.append(_tamed(b, chosen.build(b, x)))
-        used.append(chosen.kind)
+            candidates = [x]
+        for x in candidates:
+            made = chosen.build(b, x)
+            if made.name != x.name:  # else the block found nothing to do here
+                b.live.append(_tamed(b, made))
+                used.append(chosen.kind)
+                break
     return used
 
 

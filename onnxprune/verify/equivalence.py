@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from onnxprune.errors import VerificationError, printable
-from onnxprune.io import write_model
+from onnxprune.errors import InvalidModelError, VerificationError, printable
+from onnxprune.io import load_model, write_model
+from onnxprune.probe import candidates
 from onnxprune.rewrite.mask import masked_model
 from onnxprune.runtime.feeds import FeedRecipe
 from onnxprune.runtime.inputs import input_specs
 from onnxprune.runtime.isolate import run_isolated
+from onnxprune.verify.taps import behind_saturation, with_outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -73,21 +75,34 @@ def verify_cut(
         progress: called with (done, total).
     """
     masked = masked_model(analysis.proto, analysis.deps, removed)
+    hidden = behind_saturation(analysis.deps)
     with tempfile.TemporaryDirectory(prefix="onnxprune-") as directory:
         reference = Path(directory) / "masked.onnx"
-        write_model(masked, reference, source=analysis.model)
-        return compare_files(
-            reference, pruned, feeds or synthetic(analysis), progress=progress
-        )
+        write_model(with_outputs(masked, hidden), reference, source=analysis.model)
+        candidate = pruned
+        if hidden:
+            written = load_model(pruned)
+            candidate = Path(directory) / "pruned.onnx"
+            write_model(with_outputs(written.proto, hidden), candidate, source=written)
+        if feeds is not None:
+            return compare_files(reference, candidate, feeds, progress=progress)
+        return _at_runnable_sizes(analysis, reference, candidate, progress)
 
 
-def synthetic(analysis: Analysis, ranges: Mapping[str, tuple[float, float]] | None = None) -> list[FeedRecipe]:
-    """Make inputs of the declared types at every probe setting."""
+def _at_runnable_sizes(
+    analysis: Analysis, reference: Path, pruned: Path, progress: Callable[[int, int], None] | None
+) -> Verification:
+    """Try sizes of the symbolic dimensions until the original runs at them."""
     specs = input_specs(analysis.model.proto)
-    return [
-        FeedRecipe(specs, dims, seed=seed, ranges=ranges or {})
-        for seed, dims in enumerate(analysis.dims)
-    ]
+    tried = [analysis.dims, *candidates(specs, analysis.given)]
+    for number, settings in enumerate(tried):
+        feeds = [FeedRecipe(specs, dims, seed=seed) for seed, dims in enumerate(settings)]
+        try:
+            return compare_files(reference, pruned, feeds, progress=progress)
+        except InvalidModelError as error:
+            first = error if number == 0 else first
+    message = f"the original runs at none of {len(tried)} settings of its dimensions: {first.message}"
+    raise InvalidModelError(message, hint="give sizes it runs at with --dims")
 
 
 def compare_files(

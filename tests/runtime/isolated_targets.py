@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -63,10 +64,10 @@ def sleep(*, pid_file=None) -> None:
     time.sleep(60)
 
 
-def sleep_in_group(*, pid_file) -> None:
-    if os.fork() == 0:
-        sleep(pid_file=pid_file)
-    time.sleep(60)
+def sleep_with_child(*, progress) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    progress(child.pid, 0)
+    child.wait()
 
 
 def raise_ours() -> NoReturn:

@@ -37,6 +37,20 @@ def _tensor(kind=TensorProto.FLOAT, dims=None):
         (helper.make_sparse_tensor_type_proto(TensorProto.FLOAT, [2]), object, None, "other"),
         (onnx.TypeProto(), object, None, "other"),
     ],
+    ids=[
+        "named dimension",
+        "scalar",
+        "unnamed dimension",
+        "negative size",
+        "no rank",
+        "undefined element type",
+        "sequence",
+        "optional",
+        "optional sequence",
+        "map",
+        "sparse",
+        "nothing declared",
+    ],
 )
 def test_declared_type(declared, dtype, dims, container):
     model = onnx.ModelProto()

@@ -150,14 +150,6 @@ def test_timeout(isolated):
     assert time.monotonic() - start < 5
 
 
-def test_timeout_kills_the_process_group(isolated, tmp_path):
-    pid_file = tmp_path / "pid"
-    with pytest.raises(IsolatedTimeoutError):
-        isolated("sleep_in_group", pid_file=str(pid_file), timeout_s=1)
-    pid = int(pid_file.read_text(encoding="ascii"))
-    _wait_until(lambda: not _is_alive(pid))
-
-
 def test_timeout_before_the_request_is_read(isolated):
     with pytest.raises(IsolatedTimeoutError):
         isolated("echo", array=np.zeros(64 * _MIB, np.uint8), timeout_s=0)
@@ -211,12 +203,17 @@ def test_progress(isolated):
     assert seen == [(done + 1, 50) for done in range(50)]
 
 
-def test_error_in_progress_callback_ends_the_call(isolated):
-    def stop(_done, _total):
+def test_error_in_progress_callback_kills_the_process_group(isolated):
+    pids = []
+
+    def stop(pid, _total):
+        assert _is_alive(pid)
+        pids.append(pid)
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        isolated("count", total=3, progress=stop)
+        isolated("sleep_with_child", progress=stop)
+    _wait_until(lambda: not _is_alive(pids[0]))
 
 
 def test_interrupt_kills_the_child(isolated, tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 
 from onnxprune.testing.blocks.builder import ANY, MAPS, Builder, Tensor
 from onnxprune.testing.blocks.layers import activate, add, gate, project
+from onnxprune.testing.blocks.pooling import to_vector
 from onnxprune.testing.blocks.registry import block
 from onnxprune.testing.blocks.versioned import clip, softmax, split, unsqueeze
 from onnxprune.testing.blocks.weights import bias, plain, weight
@@ -79,9 +80,7 @@ def single_channel_operand(b: Builder, x: Tensor) -> Tensor:
 @block(*MAPS)
 def vector_operand(b: Builder, x: Tensor) -> Tensor:
     """Shift the channels of a map by a vector computed elsewhere."""
-    vectors = [t for t in b.live if t.layout == "vec" and t.shape[0] == x.shape[0]]
-    if not vectors or b.depth:
-        return activate(b, x)
+    vectors = [t for t in b.live if t.layout == "vec"] or [to_vector(b, x)]
     vector = project(b, b.pick(vectors), x.channels)
     column = unsqueeze(b, vector, list(range(2, len(x.shape))))
     if b.chance(0.5):
@@ -210,7 +209,8 @@ def double_island(b: Builder, x: Tensor) -> Tensor:
     """Multiply with a matrix in double precision inside a single precision graph."""
     width = b.width()
     matrix = b.constant(b.rng.normal(0.0, x.channels**-0.5, (x.channels, width)))
-    wide = b.op("MatMul", b.op("Cast", x, to=11), matrix)
+    # ONNX Runtime's optimiser crashes on a Transpose that a Cast separates from a product.
+    wide = b.op("MatMul", b.op("Cast", b.op("Relu", x), to=11), matrix)
     shifted = b.op("Add", b.op("Cast", wide, to=b.elem_type), bias(b, width))
     return x.resized(shifted, width)
 

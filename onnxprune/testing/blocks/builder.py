@@ -88,7 +88,19 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Setting:
-    """What holds for a whole random model."""
+    """What holds for a whole random model.
+
+    Attributes:
+        opset: Version of the default operator set.
+        ir_version: Version of the file format.
+        dtype: Floating-point type of values and parameters.
+        batch: First dimension of every input, `N` or a number.
+        length: Second dimension of sequences, `L` or a number.
+        widths: Numbers of channels to choose from.
+        dressing: Share of the parameters that stand behind an operator.
+        naming: Format of a name, from `hint` and `count`.
+        named_nodes: Whether nodes have names.
+    """
 
     opset: int
     ir_version: int
@@ -96,6 +108,7 @@ class Setting:
     batch: Dim
     length: Dim
     widths: tuple[int, ...]
+    dressing: float
     naming: str
     named_nodes: bool
 
@@ -247,6 +260,10 @@ class Builder:
         if all(declared.name != name for declared in self.inputs):
             self.inputs.append(helper.make_tensor_value_info(name, elem_type, list(shape)))
         return name
+
+    def has(self, op_type: str) -> bool:
+        """Whether the outermost graph has a node of this type so far."""
+        return any(node.op_type == op_type for node in self._scopes[0].nodes)
 
     def partner(self, x: Tensor) -> Tensor | None:
         """Return another live value of the same shape, if there is one."""

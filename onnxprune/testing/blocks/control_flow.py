@@ -49,9 +49,15 @@ def _branch(b: Builder, name: str, build: Callable[[], Tensor]) -> tuple[onnx.Gr
     return graph, result
 
 
+def _captured(b: Builder, x: Tensor) -> Tensor:
+    """Return `x` fit for branches: ONNX Runtime crashes on ones that capture moved integers."""
+    return nonlinear(b, x) if b.has("DequantizeLinear") else x
+
+
 @block(*ANY, since=11)
 def if_else(b: Builder, x: Tensor) -> Tensor:
     """Two branches with weights of their own, captured weights and captured values."""
+    x = _captured(b, x)
     width = x.channels if b.chance(0.5) else b.width()
     shared = nonlinear(b, project(b, x, width))
 
@@ -73,6 +79,7 @@ def if_else(b: Builder, x: Tensor) -> Tensor:
 @block(*ANY, since=11)
 def if_nested(b: Builder, x: Tensor) -> Tensor:
     """An If inside a branch of another, both of which use values from outside."""
+    x = _captured(b, x)
     width = b.width()
     outer = nonlinear(b, project(b, x, width))
 
@@ -109,7 +116,7 @@ def loop(b: Builder, x: Tensor) -> Tensor:
     return x.named(b.op("Loop", count, start, x, body=graph), rms=2 * x.rms)
 
 
-@block("seq", since=11)
+@block("seq", since=11, floats="fd")
 def scan(b: Builder, x: Tensor) -> Tensor:
     """A recurrent cell written as a Scan over the sequence, with captured weights."""
     hidden = b.between(3, 8)

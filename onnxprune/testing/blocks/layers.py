@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onnxprune.testing.blocks.builder import MAPS, Builder, Layout, Tensor
-from onnxprune.testing.blocks.versioned import clip
+from onnxprune.testing.blocks.versioned import clip, cut
 from onnxprune.testing.blocks.weights import bias, weight
 
 if TYPE_CHECKING:
@@ -93,6 +93,25 @@ def gate(b: Builder, x: Tensor) -> Tensor:
     """Squash to (0, 1)."""
     kinds = ["Sigmoid", "HardSigmoid"] if b.setting.dtype != np.float64 else ["Sigmoid"]
     return x.named(b.op(b.pick(kinds), x), rms=0.6)
+
+
+def halved(b: Builder, x: Tensor) -> Tensor:
+    """Shrink a map whose space is too large to grow further."""
+    if max(x.space) <= 4:
+        return x
+    steps = [2 if size > 1 else 1 for size in x.space]
+    name = b.op("AveragePool", x, kernel_shape=steps, strides=steps)
+    space = [size // step for size, step in zip(x.space, steps, strict=True)]
+    return x.resized(name, x.channels, space=space)
+
+
+def evened(b: Builder, x: Tensor) -> Tensor:
+    """Crop a map so that every spatial size larger than one is even."""
+    for axis, size in enumerate(x.space):
+        if size % 2 and size > 1:
+            space = [*x.space[:axis], size - 1, *x.space[axis + 1 :]]
+            x = x.resized(cut(b, x, axis + 2, slice(0, size - 1)), x.channels, space=space)
+    return x
 
 
 def add(b: Builder, x: Tensor, y: Tensor) -> Tensor:

@@ -9,7 +9,9 @@ from onnxprune.testing.blocks.layers import (
     add,
     channels_first,
     channels_last,
+    evened,
     fit,
+    halved,
     linear,
     nonlinear,
     slim,
@@ -86,13 +88,11 @@ def channel_shuffle(b: Builder, x: Tensor) -> Tensor:
     return reshape(b, swapped, back, x.layout)
 
 
-@block("plane")
+@block("plane", floats="ef")
 def pixel_shuffle(b: Builder, x: Tensor) -> Tensor:
     """DepthToSpace in either order, or spelled out."""
-    x = slim(b, fit(b, x, 4), 16)
+    x = halved(b, slim(b, fit(b, x, 4), 16))
     height, width = x.space
-    if max(height, width) > 4:
-        return x
     shape = (x.shape[0], x.channels // 4, 2 * height, 2 * width)
     if b.chance(0.4):
         split_up = reshape(b, x, [At(0), Size((At(1),), over=4), 2, 2, At(2), At(3)])
@@ -106,6 +106,7 @@ def pixel_shuffle(b: Builder, x: Tensor) -> Tensor:
 @block("plane")
 def space_to_depth(b: Builder, x: Tensor) -> Tensor:
     """Move pixels to channels by operator, or by strided slices and a Concat."""
+    x = evened(b, x)
     height, width = x.space
     if height % 2 or width % 2:
         return x
@@ -123,6 +124,7 @@ def space_to_depth(b: Builder, x: Tensor) -> Tensor:
 @block("plane", floats="ef")
 def window_partition(b: Builder, x: Tensor) -> Tensor:
     """Cut into windows, mix within them, and put them together again, as Swin does."""
+    x = evened(b, x)
     height, width = x.space
     if height % 2 or width % 2:
         return x

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onnxprune.testing.blocks.builder import ANY, MAPS, Builder, Tensor
-from onnxprune.testing.blocks.layers import add, gate, nonlinear, project
+from onnxprune.testing.blocks.layers import add, evened, gate, nonlinear, project
 from onnxprune.testing.blocks.registry import block
 from onnxprune.testing.blocks.shaping import At, reshape
 from onnxprune.testing.blocks.versioned import cut, reduce, softmax, squeeze, unsqueeze
@@ -110,8 +110,9 @@ def lp_pool(b: Builder, x: Tensor) -> Tensor:
 @block("plane", floats="f")
 def max_unpool(b: Builder, x: Tensor) -> Tensor:
     """Pool and put the maxima back where they were."""
+    x = evened(b, x)  # an odd size would not come back
     if any(size % 2 for size in x.space):
-        return x  # an odd size would not come back
+        return x
     largest, where = b.node("MaxPool", x, outputs=2, kernel_shape=[2, 2], strides=[2, 2])
     name = b.op("MaxUnpool", largest, where, kernel_shape=[2, 2], strides=[2, 2])
     return x.named(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from onnxprune.testing.blocks.builder import MAPS, Builder, Tensor
-from onnxprune.testing.blocks.layers import add, nonlinear, project
+from onnxprune.testing.blocks.layers import add, evened, halved, nonlinear, project
 from onnxprune.testing.blocks.registry import block
 from onnxprune.testing.blocks.shaping import At, shape_vector
 from onnxprune.testing.blocks.versioned import cut, pad, upsample
@@ -36,7 +36,8 @@ def crop_space(b: Builder, x: Tensor) -> Tensor:
 @block("plane", floats="ef")
 def resize_by_factor(b: Builder, x: Tensor) -> Tensor:
     """Resize or upsample by a factor."""
-    if max(x.space) > 4 or min(x.space) < 2:
+    x = halved(b, x)
+    if min(x.space) < 2:
         return x
     name = upsample(b, x, [1.0, 1.0, 2.0, 2.0], mode=b.pick(["nearest", "linear"]))
     return x.resized(name, x.channels, space=[2 * size for size in x.space])
@@ -65,7 +66,8 @@ def resize_to_size(b: Builder, x: Tensor) -> Tensor:
 @block("plane", floats="ef")
 def resize_like(b: Builder, x: Tensor) -> Tensor:
     """Shrink, convolve, enlarge to the size of the input and add, as a pyramid does."""
-    if max(x.space) > 8 or any(size % 2 for size in x.space):
+    x = evened(b, x)
+    if any(size % 2 for size in x.space):
         return x
     half = [size // 2 for size in x.space]
     small = b.op("AveragePool", x, kernel_shape=[2, 2], strides=[2, 2])

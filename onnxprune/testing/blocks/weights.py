@@ -62,8 +62,8 @@ def plain(b: Builder, values: NDArray[np.floating]) -> str:
 
 
 def dressed(b: Builder, values: NDArray[np.floating]) -> str:
-    """Add a parameter, in two cases of five behind something."""
-    if b.chance(0.6):
+    """Add a parameter, sometimes behind something."""
+    if not b.chance(b.setting.dressing):
         return plain(b, values)
     usable = [dress for dress in _DRESSES if not (b.in_function and dress in _OUTER)]
     return b.pick(usable)(b, values) or plain(b, values)
@@ -102,7 +102,9 @@ def _dequantized(b: Builder, values: NDArray[np.floating]) -> str:
     """Store int8 or uint8 with one scale, or one per index of an axis."""
     if b.opset < 10 or b.setting.dtype != np.float32 or values.ndim == 0:
         return ""
-    axis = b.between(0, min(1, values.ndim - 1)) if b.opset >= 13 and b.chance(0.7) else None
+    # With quantised activations about, ONNX Runtime fuses some products per axis wrongly.
+    per_axis = b.opset >= 13 and not b.has("QuantizeLinear") and b.chance(0.7)
+    axis = b.between(0, min(1, values.ndim - 1)) if per_axis else None
     others = tuple(i for i in range(values.ndim) if i != axis)
     peak = np.abs(values).max(axis=None if axis is None else others, keepdims=axis is not None)
     scale = np.asarray(np.maximum(peak, 1e-3) / 127.0, dtype=np.float32)
@@ -195,7 +197,6 @@ _DRESSES: list[Callable[[Builder, NDArray[np.floating]], str]] = [
     _transpose,
     _flat,
     _cast,
-    _dequantized,
     _dequantized,
     _squeezed,
     _scaled,

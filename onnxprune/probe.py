@@ -1,0 +1,100 @@
+"""Find sizes of symbolic dimensions at which a model fits together.
+
+Nothing in a file says which sizes a network takes. Guesses from names come first, then common image
+extents and signal lengths; the first whose shapes agree everywhere is taken.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onnxprune.core.shapes import concretize
+from onnxprune.runtime.dims import choose_dims
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from onnxprune.core.graph import Graph
+    from onnxprune.core.shapes import ReadTensor, Shapes
+    from onnxprune.runtime.inputs import InputSpec
+
+Settings = tuple[dict[str, int], ...]
+
+_IMAGES = ((224, 224), (48, 320), (256, 256), (320, 320), (640, 640), (512, 512), (32, 320), (128, 128))
+_SIGNALS = (512, 576, 16000, 1024, 4096, 32000, 48000, 80)
+_SPREAD = 32
+_IMAGE_RANK = 4
+
+
+def candidates(specs: tuple[InputSpec, ...], given: Mapping[str, int]) -> Iterator[Settings]:
+    """Yield settings of the symbolic dimensions to try: pairs of different sizes where possible."""
+    first, second = (choose_dims(specs, given, setting=n) for n in (0, 1))
+    if first == second:
+        yield (first,)
+        return
+    yield first, second
+    space = _image_symbols(specs, given)
+    for height, width in _IMAGES if space else ():
+        base = {s: (height, width)[a] for s, a in space.items()}
+        wider = {s: (height, width + _SPREAD)[a] for s, a in space.items()}
+        yield first | base, second | wider
+        yield first | base, second | {s: v + _SPREAD for s, v in base.items()}
+        yield first | base, second | base
+    for length in _SIGNALS:
+        signal = dict.fromkeys(_signal_symbols(specs, given), length)
+        if signal:
+            yield first | signal, second | {s: 2 * v for s, v in signal.items()}
+            yield first | signal, second | signal
+
+
+def probe(
+    specs: tuple[InputSpec, ...], graph: Graph, read: ReadTensor, given: Mapping[str, int]
+) -> tuple[Settings, tuple[Shapes, ...]]:
+    """Return the first settings at which every shape fits, and the shapes; else the best.
+
+    Args:
+        specs: the model's inputs.
+        graph: the graph.
+        read: returns the content of a parameter's tensor.
+        given: sizes that the user wants.
+    """
+    best: tuple[int, Settings, tuple[Shapes, ...]] | None = None
+    for settings in candidates(specs, given):
+        shapes = concretize(graph, read, list(settings))
+        bad = sum(bool(s.inconsistent) for s in shapes)
+        if best is None or bad < best[0]:
+            best = bad, settings, shapes
+        if not bad:
+            break
+    assert best is not None
+    return best[1], best[2]
+
+
+def _image_symbols(specs: tuple[InputSpec, ...], given: Mapping[str, int]) -> dict[str, int]:
+    """Return symbolic image extents: 0 for the first (height), 1 for the second (width)."""
+    found: dict[str, int] = {}
+    for spec in specs:
+        dims = spec.dims or ()
+        if len(dims) != _IMAGE_RANK:
+            continue
+        channels_last = isinstance(dims[3], int) and not isinstance(dims[1], int)
+        for number, axis in enumerate((1, 2) if channels_last else (2, 3)):
+            symbol = dims[axis]
+            if isinstance(symbol, str) and symbol not in given:
+                found.setdefault(symbol, number)
+    return found
+
+
+def _signal_symbols(specs: tuple[InputSpec, ...], given: Mapping[str, int]) -> list[str]:
+    """Return the symbolic last axes of float inputs of rank two and three."""
+    return [
+        spec.dims[-1]
+        for spec in specs
+        if spec.dims is not None
+        and 2 <= len(spec.dims) <= 3  # noqa: PLR2004
+        and np.issubdtype(spec.dtype, np.floating)
+        and isinstance(spec.dims[-1], str)
+        and spec.dims[-1] not in given
+    ]

@@ -1,0 +1,97 @@
+"""Normalise a model before it is analysed: inline local functions, give shared vectors to each user.
+
+Exporters store equal tensors once: all zero biases of a transformer may be one initializer. Such
+sharing couples nothing, so every use of a vector gets a copy of its own, which is dropped again
+after the cut where it ended up equal. Shared matrices stay shared: copying them would cost more
+than it gains.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx
+from onnx import inliner
+
+from onnxprune.core.graph import PER_INDEX_TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def prepare(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, str]]:
+    """Return a model to analyse and the copies made in it.
+
+    Args:
+        proto: a model, weights as stubs; it is not changed.
+
+    Returns:
+        The prepared model, and for each copied vector the name of its original.
+    """
+    if proto.functions:
+        proto = inliner.inline_local_functions(proto)
+    copies = _copies(proto.graph)
+    if not copies:
+        return proto, {}
+    result = onnx.ModelProto()
+    result.CopyFrom(proto)
+    originals = {t.name: t for t in result.graph.initializer}
+    for (number, position), (name, copy) in copies.items():
+        result.graph.node[number].input[position] = copy
+        twin = result.graph.initializer.add()
+        twin.CopyFrom(originals[name])
+        twin.name = copy
+    return result, {copy: name for name, copy in copies.values()}
+
+
+def _copies(graph: onnx.GraphProto) -> dict[tuple[int, int], tuple[str, str]]:
+    """Name a copy for every use of a shared vector but the first."""
+    inputs = {i.name for i in graph.input} | {o.name for o in graph.output}
+    vectors = {
+        t.name
+        for t in graph.initializer
+        if t.data_type in PER_INDEX_TYPES
+        and sum(d > 1 for d in t.dims) == 1
+        and t.name not in inputs
+    }
+    taken = {t.name for t in graph.initializer} | set(_names(graph))
+    uses: dict[str, int] = dict.fromkeys(_captured(graph) & vectors, 1)
+    found: dict[tuple[int, int], tuple[str, str]] = {}
+    for number, node in enumerate(graph.node):
+        for position, name in enumerate(node.input):
+            if name not in vectors:
+                continue
+            uses[name] = uses.get(name, 0) + 1
+            if uses[name] > 1:
+                copy = f"{name}#{uses[name]}"
+                while copy in taken:
+                    copy += "#"
+                taken.add(copy)
+                found[number, position] = (name, copy)
+    return found
+
+
+def _names(graph: onnx.GraphProto) -> Iterator[str]:
+    for node in graph.node:
+        yield from node.output
+        for body in _bodies(node):
+            yield from _names(body)
+            yield from (t.name for t in body.initializer)
+
+
+def _captured(graph: onnx.GraphProto) -> set[str]:
+    return {name for node in graph.node for body in _bodies(node) for name in _reads(body)}
+
+
+def _reads(graph: onnx.GraphProto) -> Iterator[str]:
+    yield from (o.name for o in graph.output)
+    for node in graph.node:
+        yield from node.input
+        for body in _bodies(node):
+            yield from _reads(body)
+
+
+def _bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g

@@ -1,0 +1,1 @@
+"""Models and cases to test the rest of the package with."""
