@@ -42,11 +42,15 @@ def candidates(specs: tuple[InputSpec, ...], given: Mapping[str, int]) -> Iterat
         yield first | base, second | wider
         yield first | base, second | {s: v + _SPREAD for s, v in base.items()}
         yield first | base, second | base
-    for length in _SIGNALS:
-        signal = dict.fromkeys(_signal_symbols(specs, given), length)
-        if signal:
-            yield first | signal, second | {s: 2 * v for s, v in signal.items()}
-            yield first | signal, second | signal
+    signals = _signal_symbols(specs, given)
+    others = [s for s in first if ":" in s and s not in given and s not in signals]
+    for length in _SIGNALS if signals else ():
+        one, two = (dict.fromkeys(signals, n * length) for n in (1, 2))
+        yield first | one, second | two
+        # dimensions without a name may be the same batch
+        ones, twos = dict.fromkeys(others, 1), dict.fromkeys(others, 2)
+        yield first | one | ones, second | two | twos
+        yield first | one | ones, second | one | twos
 
 
 def probe(
@@ -98,3 +102,21 @@ def _signal_symbols(specs: tuple[InputSpec, ...], given: Mapping[str, int]) -> l
         and isinstance(spec.dims[-1], str)
         and spec.dims[-1] not in given
     ]
+
+
+def compared_values(graph: Graph, read: ReadTensor) -> dict[str, int]:
+    """Return for integer inputs the constant they are compared with, a value they surely take.
+
+    A sampling rate that chooses a branch, for example.
+    """
+    parameters = graph.all_parameters()
+    inputs = set(graph.inputs)
+    found: dict[str, int] = {}
+    for node in graph.all_nodes():
+        if node.op != "Equal" or len(node.inputs) != 2:  # noqa: PLR2004
+            continue
+        for key, other in (node.inputs, node.inputs[::-1]):
+            constant = parameters.get(other)
+            if key in inputs and constant is not None and not constant.shape:
+                found.setdefault(key, int(read(constant.tensor)))
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,10 @@ from onnxprune.core.plan import PlanGroup, PlanSlice, PrunePlan
 from onnxprune.core.steps import Candidate, Limits, make_candidate
 from onnxprune.criteria import CRITERIA, ScoreContext
 from onnxprune.errors import InvalidConfigError, InvalidModelError, NothingToPruneError, printable
+from onnxprune.patterns import select
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -53,16 +53,23 @@ class Settings:
     seed: int = 0
 
 
-def make_plan(analysis: Analysis, settings: Settings) -> PrunePlan:
+def make_plan(
+    analysis: Analysis, settings: Settings, *, without: Collection[str] = ()
+) -> PrunePlan:
     """Choose what leaves of an analysed model.
 
+    Args:
+        analysis: the model.
+        settings: how to choose.
+        without: ids of groups that stay whatever the settings say.
+
     Raises:
-        InvalidConfigError: an unknown criterion or allocation.
+        InvalidConfigError: an unknown criterion or allocation, or a pattern that matches nothing.
         NothingToPruneError: nothing can leave, or the target asks for nothing.
         TargetError: the target is out of reach.
         InvalidModelError: weights that cannot be scored (NaN or infinite).
     """
-    candidates = make_candidates(analysis, settings)
+    candidates = make_candidates(analysis, settings, without=without)
     deps = analysis.deps
     before = analysis.cost()
     name = settings.allocation or ("uniform" if settings.target.metric == "ratio" else "global")
@@ -110,10 +117,12 @@ def _lookup(table: dict[str, Any], kind: str, name: str) -> Any:  # noqa: ANN401
     return table[name]
 
 
-def make_candidates(analysis: Analysis, settings: Settings) -> list[Candidate]:
+def make_candidates(
+    analysis: Analysis, settings: Settings, *, without: Collection[str] = ()
+) -> list[Candidate]:
     """Score every group that may take part and order its removal steps."""
     criterion = _lookup(CRITERIA, "criterion", settings.criterion)
-    groups = choose_groups(analysis, settings)
+    groups = choose_groups(analysis, settings, without=without)
     context = ScoreContext(analysis.deps, analysis.model.array, settings.seed)
     candidates = []
     for group in groups:
@@ -127,21 +136,24 @@ def make_candidates(analysis: Analysis, settings: Settings) -> list[Candidate]:
         )
     usable = [c for c in candidates if c.limit]
     if not usable:
-        raise NothingToPruneError(_why_nothing(analysis, candidates))
+        raise NothingToPruneError(_why_nothing(analysis, candidates, settings))
     return usable
 
 
-def choose_groups(analysis: Analysis, settings: Settings) -> list[Group]:
+def choose_groups(
+    analysis: Analysis, settings: Settings, *, without: Collection[str] = ()
+) -> list[Group]:
     """Return the groups that may take part.
 
     Where whole rows (heads, convolution groups) and elements inside rows could leave, only one of
     the two does: rows, unless half of the elements saves more than half of the rows (it does inside
     grouped convolutions, whose weights shrink on both axes).
     """
+    selected = select(analysis, exclude=settings.exclude, only=settings.only)
     chosen = [
         g
         for g in analysis.deps.groups
-        if (g.exact or settings.allow_approximate) and _selected(analysis, g, settings)
+        if (g.exact or settings.allow_approximate) and g.id in selected and g.id not in without
     ]
     dropped: set[str] = set()
     for rows in chosen:
@@ -174,24 +186,17 @@ def _saves_more(analysis: Analysis, elements: list[Group], rows: Group) -> bool:
     return half(elements) < half([rows]) - analysis.cost().params * _CLEARLY
 
 
-def _selected(analysis: Analysis, group: Group, settings: Settings) -> bool:
-    if not settings.exclude and not settings.only:
-        return True
-    names = {group.id, *(s.parameter for s in group.slices)}
-    users = {n.name for n in analysis.deps.graph.all_nodes() if names & set(n.inputs)}
-    names |= users
-
-    def match(patterns: tuple[str, ...]) -> bool:
-        return any(fnmatch.fnmatchcase(n, p) for n in names for p in patterns)
-
-    return not match(settings.exclude) and (not settings.only or match(settings.only))
-
-
-def _why_nothing(analysis: Analysis, candidates: Sequence[Candidate]) -> str:
+def _why_nothing(
+    analysis: Analysis, candidates: Sequence[Candidate], settings: Settings
+) -> str:
     if candidates:
         why = "; ".join(sorted({f"{c.group.id}: {c.reason}" for c in candidates})[:5])
         return f"nothing can be removed: {why}"
-    inexact = [g for g in analysis.deps.groups if not g.exact]
+    groups = analysis.deps.groups
+    if settings.exclude or settings.only:
+        if any(g.exact or settings.allow_approximate for g in groups):
+            return "nothing can be removed: every group that could lose something is excluded"
+    inexact = [g for g in groups if not g.exact]
     if inexact:
         reason = inexact[0].reason
         return (
@@ -241,28 +246,37 @@ def plan_group(
         removed=sorted(number[a] for a in leaving),
         exact=group.exact,
         score=score,
-        slices=[s for part in group.slices for s in _plan_slice(part, flags)],
+        slices=_plan_slices(analysis, group, flags),
     )
 
 
-def _plan_slice(part: ParameterSlice, flags: NDArray[np.bool_]) -> list[PlanSlice]:
+def _plan_slices(
+    analysis: Analysis, group: Group, flags: NDArray[np.bool_]
+) -> list[PlanSlice]:
+    """List every cut once: copies of a shared vector go by the name of their original."""
+    found: dict[str, PlanSlice] = {}
+    for part in group.slices:
+        name = analysis.copies.get(part.parameter, part.parameter)
+        for entry in _plan_slice(part, flags, name):
+            found.setdefault(entry.model_dump_json(), entry)
+    return list(found.values())
+
+
+def _plan_slice(part: ParameterSlice, flags: NDArray[np.bool_], name: str) -> list[PlanSlice]:
     removed = flags[part.roots]
     if not removed.any():
         return []
     if len(part.axes) == 1:
         indices = np.flatnonzero(removed).tolist()
-        return [PlanSlice(initializer=part.parameter, axis=part.axes[0], removed=indices)]
+        return [PlanSlice(initializer=name, axis=part.axes[0], removed=indices)]
     blocks: list[list[int]] = []
     previous = None
     for roots, row in zip(part.roots, removed, strict=True):
         if previous is None or not np.array_equal(roots, previous):
             blocks.append(np.flatnonzero(row).tolist())
         previous = roots
-    return [
-        PlanSlice(
-            initializer=part.parameter, axis=part.axes[1], block_axis=part.axes[0], blocks=blocks
-        )
-    ]
+    rows, axis = part.axes
+    return [PlanSlice(initializer=name, axis=axis, block_axis=rows, blocks=blocks)]
 
 
 def _describe(settings: Settings, allocation: str) -> dict[str, Any]:

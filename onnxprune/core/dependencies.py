@@ -19,6 +19,8 @@ from onnxprune.core.labels import UnionFind
 from onnxprune.core.walk import walk
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from onnxprune.core.context import FrozenReason, RowTable
@@ -113,22 +115,40 @@ class Dependencies:
         return dependency_graph(self)
 
 
-def analyze_graph(graph: Graph, settings: tuple[Shapes, ...]) -> Dependencies:
-    """Find the coupled groups of a graph whose shapes were concretized."""
+def analyze_graph(
+    graph: Graph,
+    settings: tuple[Shapes, ...],
+    *,
+    label_inputs: Callable[[LabelContext], None] | None = None,
+) -> Dependencies:
+    """Find the coupled groups of a graph whose shapes were concretized.
+
+    Args:
+        graph: the graph.
+        settings: shapes under every probe setting.
+        label_inputs: for a graph cut out of a larger one: gives its inputs labels. Its outputs may
+            then lose indices as well.
+    """
     conv_groups = _conv_groups(graph)
-    first = _run(graph, settings[0], None, conv_groups)
+    first = _run(graph, settings[0], None, conv_groups, label_inputs)
     rows = _rows(first)
-    ctx = _run(graph, settings[0], rows, conv_groups) if rows else first
+    ctx = _run(graph, settings[0], rows, conv_groups, label_inputs) if rows else first
     return _collect(graph, settings, ctx)
 
 
 def _run(
-    graph: Graph, shapes: Shapes, rows: RowTable | None, conv_groups: dict[str, int]
+    graph: Graph,
+    shapes: Shapes,
+    rows: RowTable | None,
+    conv_groups: dict[str, int],
+    label_inputs: Callable[[LabelContext], None] | None,
 ) -> LabelContext:
     ctx = LabelContext(graph, shapes, rows=rows, conv_groups=conv_groups)
+    if label_inputs is not None:
+        label_inputs(ctx)
     walk(ctx, graph)
     ctx.enter(None)
-    for key in graph.outputs:
+    for key in graph.outputs if label_inputs is None else ():
         ctx.freeze(ctx.factors(key), f"graph output '{key}'", value=key)
     return ctx
 

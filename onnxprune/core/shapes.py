@@ -83,6 +83,12 @@ def concretize(
     """
     results = tuple(_Walker(graph, read, dims).run() for dims in settings)
     first = results[0]
+    for result in results[1:]:  # what is unknown at one size is unknown
+        for key, shape in result.shapes.items():
+            if shape is None or first.shapes.get(key) is None:
+                first.shapes[key] = result.shapes[key] = None
+            elif len(shape) != len(first.shapes[key] or ()):
+                first.shapes[key] = result.shapes[key] = None
     dynamic: dict[str, tuple[bool, ...]] = {}
     for key, shape in first.shapes.items():
         if shape is not None:

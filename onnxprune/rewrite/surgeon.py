@@ -86,8 +86,7 @@ class Surgeon:
     def replace_parameter(self, scope: str, name: str, tensor: TensorProto) -> None:
         """Give an initializer or Constant node another tensor of the same name."""
         graph = self._scopes[scope]
-        inner = (t for s, t in self._tensors.items() if s.startswith(scope))
-        existing = next((t[name] for t in inner if name in t), None)
+        existing = self._find(scope, name)
         if isinstance(existing, gs.Constant):
             existing.values = LazyValues(tensor)
             existing.data_location = tensor.data_location or None
@@ -99,10 +98,16 @@ class Surgeon:
                 return
         raise KeyError(name)
 
+    def _find(self, scope: str, name: str) -> gs.Tensor | None:
+        """Return a tensor of a graph, also when only bodies below it read it."""
+        inner = (t for s, t in self._tensors.items() if s.startswith(scope))
+        return next((t[name] for t in inner if name in t), None)
+
     def merge_parameter(self, name: str, first: str) -> None:
         """Let every user of an initializer of the main graph read another one."""
-        tensors = self._tensors[""]
-        gone, kept = tensors[name], tensors[first]
+        gone, kept = self._find("", name), self._find("", first)
+        if gone is None or kept is None:
+            return
         for node in list(gone.outputs):
             for position, tensor in enumerate(node.inputs):
                 if tensor is gone:
@@ -179,8 +184,8 @@ class Surgeon:
         twin.op, twin.domain = "Gather", None
         twin.attrs.clear()
         twin.attrs["axis"] = axis
-        del twin.inputs[1:]
-        twin.inputs.append(self.constant(f"{node.name}_indices", indices.astype(np.int64)))
+        indices = indices.astype(np.int64)
+        twin.inputs = [twin.inputs[0], self.constant(f"{node.name}_indices", indices)]
 
     def bypass(self, node: Node, source: str) -> None:
         """Let a node read another value of its graph as its first input."""
@@ -260,6 +265,8 @@ def _restore_graph(
     for info in (*after.input, *after.output):
         if info.name in declared:
             info.CopyFrom(declared[info.name])
+    del after.value_info[:]
+    after.value_info.extend(before.value_info)
     for info in (*after.input, *after.output, *after.value_info):
         for axis, size in sizes.get(scope, {}).get(info.name, {}).items():
             dims = info.type.tensor_type.shape.dim

@@ -6,11 +6,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from onnx import TensorProto
 from pydantic import BaseModel, ConfigDict
 
 from onnxprune.errors import InvalidModelError, VerificationError, printable
 from onnxprune.io import load_model, write_model
-from onnxprune.probe import candidates
+from onnxprune.probe import candidates, compared_values
 from onnxprune.rewrite.mask import masked_model
 from onnxprune.runtime.feeds import FeedRecipe
 from onnxprune.runtime.inputs import input_specs
@@ -31,7 +32,19 @@ if TYPE_CHECKING:
 TIMEOUT_S = 600.0
 MEMORY_BYTES = 16 << 30
 TOLERANCE = 2e-4
-"""Largest difference of an output relative to its largest value; half precision has more noise."""
+"""Largest difference of an output relative to its largest value, in single precision."""
+
+COARSE = {
+    TensorProto.FLOAT16: 1e-2, TensorProto.BFLOAT16: 5e-2, TensorProto.INT8: 2e-2,
+    TensorProto.UINT8: 2e-2,
+}  # fmt: skip
+"""The same where some computed value has a coarser type: sums in another order round differently."""
+
+MOST = 5e-2
+"""No noise of the original excuses more than this."""
+
+SMALL = 1e-4
+"""Outputs below this are compared absolutely."""
 
 NOISE_FACTOR = 20.0
 """How much more than the original's own difference between optimisation levels is permitted."""
@@ -42,6 +55,7 @@ class Verification(BaseModel):
 
     Attributes:
         exact: whether every output agrees within tolerance.
+        sound: whether shapes, types, and the places of NaN and infinity agree at least.
         max_abs: largest difference of any output.
         max_rel: the same, relative to the largest value of the output.
         feeds: number of inputs tried.
@@ -51,6 +65,7 @@ class Verification(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     exact: bool
+    sound: bool = True
     max_abs: float
     max_rel: float
     feeds: int
@@ -64,6 +79,7 @@ def verify_cut(
     *,
     feeds: Sequence[Feed | FeedRecipe] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    workspace: Path | None = None,
 ) -> Verification:
     """Compare a pruned file with the masked original.
 
@@ -73,10 +89,11 @@ def verify_cut(
         pruned: the written file.
         feeds: inputs to try; synthetic ones at every probe setting by default.
         progress: called with (done, total).
+        workspace: directory for the masked original, which is as large as the original.
     """
     masked = masked_model(analysis.proto, analysis.deps, removed)
     hidden = behind_saturation(analysis.deps)
-    with tempfile.TemporaryDirectory(prefix="onnxprune-") as directory:
+    with tempfile.TemporaryDirectory(prefix="onnxprune-", dir=workspace) as directory:
         reference = Path(directory) / "masked.onnx"
         write_model(with_outputs(masked, hidden), reference, source=analysis.model)
         candidate = pruned
@@ -85,8 +102,21 @@ def verify_cut(
             candidate = Path(directory) / "pruned.onnx"
             write_model(with_outputs(written.proto, hidden), candidate, source=written)
         if feeds is not None:
-            return compare_files(reference, candidate, feeds, progress=progress)
+            tolerance = tolerance_of(analysis)
+            return compare_files(
+                reference, candidate, feeds, tolerance=tolerance, progress=progress
+            )
         return _at_runnable_sizes(analysis, reference, candidate, progress)
+
+
+def verify_outputs(
+    analysis: Analysis, pruned: Path, *, progress: Callable[[int, int], None] | None = None
+) -> Verification:
+    """Compare the outputs of a pruned file with those of the original as it is.
+
+    Without knowing what was removed, only shapes, types and finiteness can be judged.
+    """
+    return _at_runnable_sizes(analysis, analysis.model.path, pruned, progress)
 
 
 def _at_runnable_sizes(
@@ -95,12 +125,22 @@ def _at_runnable_sizes(
     """Try sizes of the symbolic dimensions until the original runs at them."""
     specs = input_specs(analysis.model.proto)
     tried = [analysis.dims, *candidates(specs, analysis.given)]
-    for number, settings in enumerate(tried):
-        feeds = [FeedRecipe(specs, dims, seed=seed) for seed, dims in enumerate(settings)]
-        try:
-            return compare_files(reference, pruned, feeds, progress=progress)
-        except InvalidModelError as error:
-            first = error if number == 0 else first
+    values = compared_values(analysis.deps.graph, analysis.model.array)
+    ranges = {name: (value, value + 1) for name, value in values.items()}
+    first: InvalidModelError | None = None
+    for settings in tried:
+        for chosen in ({}, ranges) if ranges else ({},):
+            feeds = [
+                FeedRecipe(specs, dims, seed=seed, ranges=chosen)
+                for seed, dims in enumerate(settings)
+            ]
+            try:
+                return compare_files(
+                    reference, pruned, feeds, tolerance=tolerance_of(analysis), progress=progress
+                )
+            except InvalidModelError as error:
+                first = first or error
+    assert first is not None
     message = f"the original runs at none of {len(tried)} settings of its dimensions: {first.message}"
     raise InvalidModelError(message, hint="give sizes it runs at with --dims")
 
@@ -110,6 +150,7 @@ def compare_files(
     pruned: Path,
     feeds: Sequence[Feed | FeedRecipe],
     *,
+    tolerance: float = TOLERANCE,
     progress: Callable[[int, int], None] | None = None,
 ) -> Verification:
     """Run two files in a child process and judge how far they agree.
@@ -123,38 +164,52 @@ def compare_files(
         timeout_s=TIMEOUT_S, memory_limit_bytes=MEMORY_BYTES, progress=progress,
         task="verification",
     )  # fmt: skip
-    return judge(comparison)
+    return judge(comparison, tolerance=tolerance)
 
 
-def judge(comparison: Comparison) -> Verification:
+def tolerance_of(analysis: Analysis) -> float:
+    """Return what the coarsest element type that a model computes with permits."""
+    shapes, parameters = analysis.deps.settings[0], analysis.deps.ctx.parameters
+    computed = {d for k, d in shapes.dtypes.items() if k not in parameters}
+    return max([TOLERANCE, *(COARSE[d] for d in computed if d in COARSE)])
+
+
+def judge(comparison: Comparison, *, tolerance: float = TOLERANCE) -> Verification:
     """Turn measured differences into a verdict."""
     noise = {d.name: d for d in comparison.noise}
     failures: list[str] = []
+    sound = True
     max_abs = max_rel = 0.0
     for level in comparison.levels:
         for found in level.outputs:
-            max_abs, max_rel = max(max_abs, found.max_abs), max(max_rel, found.max_rel)
-            reason = _reason(found, noise.get(found.name))
+            max_abs, max_rel = max(max_abs, found.max_abs), max(max_rel, relative(found))
+            reason = _reason(found, noise.get(found.name), tolerance)
+            sound &= found.shapes_equal and found.dtypes_equal and not found.nonfinite_mismatches
             if reason:
                 mode = "with" if level.optimize else "without"
                 failures.append(f"output '{printable(found.name)}' {reason} ({mode} optimisation)")
     return Verification(
-        exact=not failures, max_abs=max_abs, max_rel=max_rel, feeds=comparison.feeds,
+        exact=not failures, sound=sound, max_abs=max_abs, max_rel=max_rel, feeds=comparison.feeds,
         failures=failures,
     )  # fmt: skip
 
 
-def _reason(found: OutputDifference, noise: OutputDifference | None) -> str:
+def _reason(found: OutputDifference, noise: OutputDifference | None, tolerance: float) -> str:
     if not found.shapes_equal or not found.dtypes_equal:
         return found.detail or "has another shape or type"
     if found.nonfinite_mismatches:
         return "is NaN or infinite in other places"
     if found.mismatches > (10 * noise.mismatches if noise else 0):
         return f"differs in {found.mismatches} of {found.elements} elements"
-    tolerance = max(TOLERANCE, NOISE_FACTOR * (noise.max_rel if noise else 0.0))
-    if found.max_rel > tolerance:
-        return f"differs by {found.max_rel:.2g} of its largest value, {tolerance:.2g} is permitted"
+    tolerance = max(tolerance, min(MOST, NOISE_FACTOR * relative(noise) if noise else 0.0))
+    if relative(found) > tolerance:
+        return f"differs by {relative(found):.2g} of its largest value, {tolerance:.2g} is permitted"
     return ""
+
+
+def relative(found: OutputDifference) -> float:
+    """Return a difference relative to the output's largest value, or to `SMALL` if that is less."""
+    return found.max_abs / max(found.scale, SMALL)
 
 
 def require(verification: Verification, path: Path) -> None:

@@ -1,0 +1,157 @@
+"""How a plan is asked for, in the words that the command line and the Python API share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from onnxprune.allocation import Target
+from onnxprune.core.steps import Limits
+from onnxprune.errors import InvalidConfigError, printable
+from onnxprune.selection import Settings
+
+if TYPE_CHECKING:
+    from onnxprune.allocation.solve import Metric
+
+TARGETS = ("ratio", "remove_params", "remove_macs", "max_bytes")
+
+AUTO_ALIGNMENT = 8
+"""Channels per step of `align="auto"`: what vector units and convolution kernels work in."""
+
+_METRICS: dict[str, Metric] = {
+    "ratio": "ratio",
+    "remove_params": "params",
+    "remove_macs": "macs",
+    "max_bytes": "bytes",
+}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+class PlanOptions(TypedDict, total=False):
+    """Keyword arguments that say what to remove; exactly one of the first four is given.
+
+    Attributes:
+        ratio: fraction of every group that leaves.
+        remove_params: fraction of the parameters that leaves.
+        remove_macs: fraction of the multiply-accumulates that leaves.
+        max_bytes: size that the file may have, in bytes or as "9.5MiB".
+        criterion: name of the criterion that scores atoms.
+        allocation: name of the allocation; by default `uniform` for a ratio, else `global`.
+        coupling: how consumers of one stream depend on each other.
+        allow_approximate: whether groups take part whose removal changes a normalisation.
+        align: what is kept of a group is a multiple of this, or "auto".
+        min_channels: what every group keeps at least.
+        max_group_ratio: largest fraction of a group that leaves.
+        exclude: patterns of groups, parameters or nodes that stay.
+        only: patterns of groups, parameters or nodes of which some may leave.
+        seed: seed of everything random.
+    """
+
+    ratio: float | None
+    remove_params: float | None
+    remove_macs: float | None
+    max_bytes: int | str | None
+    criterion: str
+    allocation: str | None
+    coupling: Literal["constrained"]
+    allow_approximate: bool
+    align: int | Literal["auto"]
+    min_channels: int
+    max_group_ratio: float
+    exclude: Sequence[str]
+    only: Sequence[str]
+    seed: int
+
+
+def make_settings(options: PlanOptions) -> Settings:
+    """Check options and turn them into the settings of a plan.
+
+    Raises:
+        InvalidConfigError: an option that is unknown, missing, or out of its range.
+    """
+    unknown = sorted(set(options) - PlanOptions.__annotations__.keys())
+    if unknown:
+        message = f"there is no option '{printable(unknown[0])}'"
+        raise InvalidConfigError(message, hint=f"options: {', '.join(PlanOptions.__annotations__)}")
+    if options.get("coupling", "constrained") != "constrained":
+        message = f"there is no coupling '{printable(options.get('coupling'))}'"
+        raise InvalidConfigError(message, hint="choose constrained")
+    seed = options.get("seed", 0)
+    if seed < 0:
+        message = f"seed is {seed}, wanted is a whole number from 0"
+        raise InvalidConfigError(message)
+    return Settings(
+        target=_target(options),
+        criterion=options.get("criterion", "l2"),
+        allocation=options.get("allocation") or "",
+        limits=_limits(options),
+        allow_approximate=options.get("allow_approximate", False),
+        exclude=tuple(options.get("exclude", ())),
+        only=tuple(options.get("only", ())),
+        seed=seed,
+    )
+
+
+def requested(options: PlanOptions) -> dict[str, Any]:
+    """Return the target as it was given, by its name."""
+    given: dict[str, Any] = dict(options)
+    return {name: given[name] for name in TARGETS if given.get(name) is not None}
+
+
+def parse_size(text: int | str) -> int:
+    """Return a size in bytes.
+
+    Args:
+        text: bytes, or a number with a unit: kB, MB, GB in powers of 1000, KiB, MiB, GiB in powers
+            of 1024.
+
+    Raises:
+        InvalidConfigError: no size.
+
+    Examples:
+        >>> parse_size("9.5MiB"), parse_size("10 MB"), parse_size("4096")
+        (9961472, 10000000, 4096)
+    """
+    match = _SIZE.fullmatch(str(text))
+    if match is None or (match[3] and not match[2]):
+        message = f"max_bytes is '{printable(text)}', which is no size"
+        raise InvalidConfigError(message, hint="write a size as 500000, 10MB or 9.5MiB")
+    size = int(float(match[1]) * (1024 if match[3] else 1000) ** _POWERS[match[2].lower()])
+    if size <= 0:
+        message = f"max_bytes is '{printable(text)}', wanted is a size above zero"
+        raise InvalidConfigError(message)
+    return size
+
+
+def _target(options: PlanOptions) -> Target:
+    given = requested(options)
+    if len(given) != 1:
+        seen = " and ".join(given) if given else "none of them"
+        message = f"wanted is one target of {', '.join(TARGETS)}; given is {seen}"
+        raise InvalidConfigError(message)
+    [(name, value)] = given.items()
+    if name == "max_bytes":
+        return Target("bytes", float(parse_size(value)))
+    _check_fraction(name, value, "0.3 removes 30 %", largest=False)
+    return Target(_METRICS[name], float(value))
+
+
+def _check_fraction(name: str, value: float, hint: str, *, largest: bool) -> None:
+    if not (0 < value < 1 or (largest and value == 1)):
+        message = f"{name} is {value}, wanted is a fraction between 0 and 1"
+        raise InvalidConfigError(message, hint=hint)
+
+
+def _limits(options: PlanOptions) -> Limits:
+    align = options.get("align", 1)
+    step = AUTO_ALIGNMENT if align == "auto" else align
+    least = options.get("min_channels", 1)
+    for name, number in (("align", step), ("min_channels", least)):
+        if not isinstance(number, int) or number < 1:
+            message = f"{name} is {printable(number)}, wanted is a whole number from 1"
+            raise InvalidConfigError(message)
+    most = options.get("max_group_ratio", 1.0)
+    _check_fraction("max_group_ratio", most, "0.5 keeps half of every group", largest=True)
+    return Limits(align=step, min_channels=least, max_group_ratio=most)

@@ -1,0 +1,233 @@
+"""Plans that can be carried out: read from files, checked against a model, or made to fit it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from onnxprune import __version__
+from onnxprune.core.plan import PlanGroup, PrunePlan
+from onnxprune.errors import (
+    InvalidModelError,
+    NothingToPruneError,
+    PlanMismatchError,
+    TargetError,
+    printable,
+)
+from onnxprune.io.files import map_file
+from onnxprune.io.fill import fill_model
+from onnxprune.io.wire import pieces_size
+from onnxprune.rewrite import Rewritten, rewrite
+from onnxprune.selection import make_plan, plan_group
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import onnx
+    from numpy.typing import NDArray
+
+    from onnxprune.analysis import Analysis
+    from onnxprune.selection import Settings
+
+_MOST_DROPPED = 16
+_MOST_TIGHTENED = 5
+_MOST_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A plan together with the model that it makes, not written yet.
+
+    Attributes:
+        plan: the plan.
+        removed: one flag per label of the analysis.
+        rewritten: the pruned model, stamped with its provenance.
+        dropped: groups that could not follow a cut and stay, with the reason.
+    """
+
+    plan: PrunePlan
+    removed: NDArray[np.bool_]
+    rewritten: Rewritten
+    dropped: Mapping[str, str]
+
+
+def read_plan(path: Path) -> PrunePlan:
+    """Read a plan file.
+
+    Raises:
+        PlanMismatchError: it is missing, or no plan of a version that is known here.
+    """
+    name = printable(path)
+    try:
+        content, _ = map_file(path)
+    except InvalidModelError as error:
+        raise PlanMismatchError(error.message, hint=error.hint) from None
+    if len(content) > _MOST_BYTES:
+        message = f"'{name}' is no plan: it has {len(content)} bytes"
+        raise PlanMismatchError(message)
+    try:
+        return PrunePlan.model_validate_json(bytes(content))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        message = f"'{name}' is no plan that can be read: {f'{place}: ' if place else ''}"
+        raise PlanMismatchError(
+            f"{message}{printable(first['msg'])}", hint="make one with `onnxprune plan`"
+        ) from None
+
+
+def check_plan(analysis: Analysis, plan: PrunePlan) -> NDArray[np.bool_]:
+    """Return one flag per label for what a plan removes, once it is sure to be for this model.
+
+    Raises:
+        PlanMismatchError: it was made for another model, or its parts contradict each other.
+    """
+    model = analysis.model
+    if plan.model_sha256 != model.sha256:
+        message = (
+            f"the plan was made for a model with SHA-256 {printable(plan.model_sha256)[:64]}, "
+            f"'{printable(model.path)}' has {model.sha256}"
+        )
+        raise PlanMismatchError(message, hint="make a plan for this model with `onnxprune plan`")
+    if plan.coupling != "constrained":
+        message = f"the plan has coupling '{plan.coupling}', which cannot be applied here"
+        raise PlanMismatchError(message)
+    removed = analysis.removed_labels(plan)
+    groups = {g.id: g for g in analysis.deps.groups}
+    for entry in plan.groups:
+        group = groups[entry.id]
+        atoms = group.atoms[np.array(entry.removed, np.int64)]
+        if not _same_slices(plan_group(analysis, group, atoms, {}), entry):
+            message = f"in group '{printable(entry.id)}', `slices` are not what `removed` stands for"
+            raise PlanMismatchError(
+                message, hint="the plan was edited, or made by another version; make a new one"
+            )
+    return removed
+
+
+def _same_slices(first: PlanGroup, second: PlanGroup) -> bool:
+    lines = [sorted(s.model_dump_json() for s in g.slices) for g in (first, second)]
+    return lines[0] == lines[1]
+
+
+def draft_of(analysis: Analysis, plan: PrunePlan) -> Draft:
+    """Carry out a plan in memory.
+
+    Raises:
+        PlanMismatchError: it is for another model, or cannot be carried out.
+    """
+    removed = check_plan(analysis, plan)
+    rewritten = _rewrite(analysis, removed)
+    stamp(rewritten.proto, analysis, plan)
+    return Draft(plan, removed, rewritten, {})
+
+
+def make_draft(analysis: Analysis, settings: Settings, *, data_name: str) -> Draft:
+    """Make a plan that can be carried out, and carry it out in memory.
+
+    A group in which some node cannot follow the cut is left out, and the plan made anew.
+
+    Args:
+        analysis: the model.
+        settings: how to choose.
+        data_name: name that a data file of the output would have; it is part of the size.
+
+    Raises:
+        NothingToPruneError: nothing can leave.
+        TargetError: the target is out of reach.
+        PlanMismatchError: too many groups cannot follow.
+    """
+    wanted = settings.target.amount
+    dropped: dict[str, str] = {}
+    for _ in range(_MOST_TIGHTENED):
+        draft = _without_what_cannot_follow(analysis, settings, dropped)
+        plan = _described(draft.plan, amount=wanted, dropped=dropped)
+        stamp(draft.rewritten.proto, analysis, plan)
+        draft = replace(draft, plan=plan)
+        if settings.target.metric != "bytes":
+            return draft
+        excess = _size(analysis, draft.rewritten, data_name) - wanted
+        if excess <= 0:
+            return draft
+        # Constants that follow the cut, and the provenance, take a few bytes of their own.
+        target = replace(settings.target, amount=settings.target.amount - excess)
+        settings = replace(settings, target=target)
+    message = f"no choice brings the file to {wanted:.0f} bytes: {excess:.0f} too many remain"
+    raise TargetError(message, hint="lower the target a little")
+
+
+def stamp(proto: onnx.ModelProto, analysis: Analysis, plan: PrunePlan) -> None:
+    """Write into a model what made it: no time, so that the same plan gives the same bytes."""
+    values = {
+        "onnxprune.version": __version__,
+        "onnxprune.plan_sha256": plan.digest,
+        "onnxprune.source_sha256": analysis.model.sha256,
+    }
+    kept = [entry for entry in proto.metadata_props if entry.key not in values]
+    del proto.metadata_props[:]
+    proto.metadata_props.extend(kept)
+    for key, value in values.items():
+        proto.metadata_props.add(key=key, value=value)
+
+
+def _described(plan: PrunePlan, *, amount: float, dropped: Mapping[str, str]) -> PrunePlan:
+    described: dict[str, Any] = {**plan.settings, "amount": amount}
+    if dropped:
+        described["dropped"] = dict(dropped)
+    return plan.model_copy(update={"settings": described})
+
+
+def _rewrite(analysis: Analysis, removed: NDArray[np.bool_]) -> Rewritten:
+    return rewrite(
+        analysis.proto, analysis.model.array, analysis.deps, removed, copies=analysis.copies
+    )
+
+
+def _size(analysis: Analysis, rewritten: Rewritten, data_name: str) -> int:
+    filled = fill_model(
+        rewritten.proto, analysis.model, rewritten.arrays, data_name=data_name, external=None
+    )
+    return pieces_size(filled.model) + pieces_size(filled.data)
+
+
+def _without_what_cannot_follow(
+    analysis: Analysis, settings: Settings, dropped: dict[str, str]
+) -> Draft:
+    """Make a plan and its model; groups that fail are added to `dropped`."""
+    while True:
+        try:
+            plan = make_plan(analysis, settings, without=dropped)
+        except NothingToPruneError as error:
+            if not dropped:
+                raise
+            why = "; ".join(f"{group}: {reason}" for group, reason in [*dropped.items()][:5])
+            message = f"nothing can be removed: no group can follow a cut ({why})"
+            raise NothingToPruneError(message) from error
+        removed = analysis.removed_labels(plan)
+        try:
+            return Draft(plan, removed, _rewrite(analysis, removed), dict(dropped))
+        except PlanMismatchError as error:
+            if len(dropped) >= _MOST_DROPPED:
+                raise
+            group, reason = _culprit(analysis, plan, error)
+            dropped[group] = reason
+
+
+def _culprit(analysis: Analysis, plan: PrunePlan, error: PlanMismatchError) -> tuple[str, str]:
+    """Find the first group with which a plan fails, by halving, and how it fails."""
+    failing, reason = len(plan.groups), error.message
+    passing = 0
+    while failing - passing > 1:
+        middle = (passing + failing) // 2
+        part = plan.model_copy(update={"groups": plan.groups[:middle]})
+        try:
+            _rewrite(analysis, analysis.removed_labels(part))
+        except PlanMismatchError as found:
+            failing, reason = middle, found.message
+        else:
+            passing = middle
+    return plan.groups[failing - 1].id, reason

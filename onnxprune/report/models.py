@@ -1,0 +1,350 @@
+"""The JSON documents that commands write: versioned; fields may be added, never renamed."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from onnxprune import __version__
+from onnxprune.core.plan import PrunePlan
+
+TOOL = f"onnxprune {__version__}"
+
+
+class Document(BaseModel):
+    """Base of all documents and their parts."""
+
+    model_config = ConfigDict(frozen=True)
+
+    def to_json(self) -> str:
+        """Return the document as ASCII: safe to show, whatever names it holds."""
+        return _NOT_PLAIN.sub(_escaped, self.model_dump_json(indent=1)) + "\n"
+
+
+# All of these stand inside strings, where JSON has escapes for them.
+_NOT_PLAIN = re.compile(r"[^\n\x20-\x7e]")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return json.dumps(match[0])[1:-1] if match[0] != "\x7f" else "\\u007f"
+
+
+class Split(Document):
+    """A total, divided by what can become of its parts.
+
+    Attributes:
+        total: everything.
+        prunable: what depends on channels that can leave exactly.
+        approximate: what else depends on channels that can leave approximately.
+        frozen: what neither can touch.
+    """
+
+    total: int
+    prunable: int
+    approximate: int
+    frozen: int
+
+
+class Totals(Document):
+    """How much of a model could leave."""
+
+    params: Split
+    macs: Split
+
+
+class SliceEntry(Document):
+    """The indices of a parameter's axis that belong to each atom of a group.
+
+    Attributes:
+        initializer: the parameter.
+        axis: its axis.
+        block_axis: the axis whose blocks have indices of their own, if there are blocks.
+        indices: for each atom of the group, indices of the axis.
+        blocks: for each atom, the number of the block that each of its indices is in.
+    """
+
+    initializer: str
+    axis: int
+    block_axis: int | None = None
+    indices: list[list[int]]
+    blocks: list[list[int]] | None = None
+
+
+class GroupEntry(Document):
+    """A coupled group.
+
+    Attributes:
+        id: stable name within the model.
+        kind: `rows` for things like whole heads and convolution groups.
+        size: number of atoms.
+        exact: whether removal equals zeroing what consumes the atoms.
+        reason: why it is not exact.
+        balance: tables of atoms (null for what is none of this group) whose rows have to keep
+            equally many; null when there are none.
+        slices: parameter slices that leave with its atoms.
+        nodes: nodes that read any of these parameters.
+        params: parameters that depend on it.
+        macs: multiply-accumulates that depend on it.
+    """
+
+    id: str
+    kind: Literal["channels", "rows"]
+    size: int
+    exact: bool
+    reason: str
+    balance: list[list[list[int | None]]] | None
+    slices: list[SliceEntry]
+    nodes: list[str]
+    params: int
+    macs: int
+
+
+class FrozenEntry(Document):
+    """Channels that stay, for one reason at one place.
+
+    Attributes:
+        value: value at which it was decided.
+        axis: its axis, -1 when it concerns all.
+        node: the node, empty for inputs and outputs of the graph.
+        op: its operator.
+        reason: the reason.
+        channels: number of channels.
+        params: parameters that could leave but for this and reasons like it.
+        macs: multiply-accumulates, likewise.
+        parameters: axes of parameters that are held.
+    """
+
+    value: str
+    axis: int
+    node: str
+    op: str
+    reason: str
+    channels: int
+    params: int
+    macs: int
+    parameters: list[tuple[str, int]]
+
+
+class HeldIndices(Document):
+    """Indices of an axis that stay, and why."""
+
+    count: int
+    reason: str
+    node: str
+    op: str
+
+
+class AxisEntry(Document):
+    """What holds for one axis of a value.
+
+    Attributes:
+        axis: its position.
+        size: its size at the probe sizes, null when unknown.
+        groups: number of indices by the group they belong to.
+        approximate: why groups among these are approximate, by group.
+        frozen: indices that stay.
+        note: what there is to say besides.
+    """
+
+    axis: int
+    size: int | None
+    groups: dict[str, int]
+    approximate: dict[str, str]
+    frozen: list[HeldIndices]
+    note: str = ""
+
+
+class WhyEntry(Document):
+    """What holds for a value."""
+
+    value: str
+    kind: str
+    axes: list[AxisEntry]
+    note: str = ""
+
+
+class AnalysisReport(Document):
+    """What `analyze --json` writes."""
+
+    format: Literal["onnxprune.analysis/1"] = "onnxprune.analysis/1"
+    tool: str = TOOL
+    model: str
+    sha256: str
+    bytes: int
+    nodes: int
+    dims: list[dict[str, int]]
+    groups: list[GroupEntry]
+    frozen: list[FrozenEntry]
+    totals: Totals
+    why: WhyEntry | None = None
+    seconds: dict[str, float] = Field(default_factory=dict)
+
+
+class ModelFacts(Document):
+    """A model file in numbers."""
+
+    path: str
+    sha256: str
+    bytes: int
+    params: int
+    macs: int
+    nodes: int
+
+
+class Achieved(Document):
+    """Fractions that were removed."""
+
+    params: float
+    macs: float
+    bytes: float
+
+
+class Verified(Document):
+    """Outcome of the comparison with the masked original.
+
+    Attributes:
+        exact: whether every output agreed within tolerance.
+        max_abs: largest difference, null when it is not finite.
+        max_rel: the same, relative to the largest value of the output.
+        feeds: number of inputs tried.
+    """
+
+    exact: bool
+    max_abs: float | None
+    max_rel: float | None
+    feeds: int
+
+
+class PruneReport(Document):
+    """What `prune --report` and `apply --report` write.
+
+    Attributes:
+        requested: the target, as given.
+        settings: how the plan was made.
+        groups_pruned: number of groups that lost something.
+        groups_kept: number of groups that could have and did not.
+        groups_frozen: number of places that hold back weights.
+        approximate: whether groups were pruned whose removal is not exact.
+        dropped: groups that were left out because a node cannot follow, with the reason.
+        verified: null when verification was skipped.
+        notes: what the user should know.
+        seconds: time by stage.
+        peak_rss_bytes: largest memory of this process, null where the system does not tell.
+    """
+
+    format: Literal["onnxprune.prune/1"] = "onnxprune.prune/1"
+    tool: str = TOOL
+    input: ModelFacts
+    output: ModelFacts
+    plan_sha256: str
+    requested: dict[str, float | int | str]
+    settings: dict[str, Any]
+    achieved: Achieved
+    groups_pruned: int
+    groups_kept: int
+    groups_frozen: int
+    approximate: bool
+    dropped: dict[str, str]
+    verified: Verified | None
+    notes: list[str]
+    seconds: dict[str, float]
+    peak_rss_bytes: int | None
+
+
+class VerifyReport(Document):
+    """What `verify --json` writes.
+
+    Attributes:
+        method: `masked` compared with the original whose removed channels were silenced, which
+            proves the pruned file right; `outputs` compared with the original as it is, which can
+            only tell that the interface is the same.
+        plan: where the plan came from, null without one.
+        passed: whether the check passed.
+        exact: whether every output agrees; null when nothing was compared that could be exact.
+        failures: what disagrees.
+    """
+
+    format: Literal["onnxprune.verify/1"] = "onnxprune.verify/1"
+    tool: str = TOOL
+    original: str
+    pruned: str
+    method: Literal["masked", "outputs"]
+    plan: Literal["given", "reconstructed"] | None
+    passed: bool
+    exact: bool | None
+    max_abs: float | None
+    max_rel: float | None
+    feeds: int
+    failures: list[str]
+
+
+class RuleEntry(Document):
+    """An operator that the analysis understands."""
+
+    op: str
+    domain: str
+    since: int
+    module: str
+    summary: str
+
+
+class RulesReport(Document):
+    """What `rules --json` writes."""
+
+    format: Literal["onnxprune.rules/1"] = "onnxprune.rules/1"
+    tool: str = TOOL
+    rules: list[RuleEntry]
+
+
+class MethodEntry(Document):
+    """A criterion or an allocation."""
+
+    name: str
+    module: str
+    summary: str
+
+
+class CriteriaReport(Document):
+    """What `criteria --json` writes."""
+
+    format: Literal["onnxprune.criteria/1"] = "onnxprune.criteria/1"
+    tool: str = TOOL
+    criteria: list[MethodEntry]
+    allocations: list[MethodEntry]
+
+
+class DemoSide(Document):
+    """The demonstration model before or after."""
+
+    params: int
+    macs: int
+    bytes: int
+    accuracy: float
+    latency_ms: float
+
+
+class DemoReport(Document):
+    """What `demo --json` writes."""
+
+    format: Literal["onnxprune.demo/1"] = "onnxprune.demo/1"
+    tool: str = TOOL
+    before: DemoSide
+    after: DemoSide
+    verified: Verified
+    images: int
+    runs: int
+
+
+SCHEMAS: dict[str, type[BaseModel]] = {
+    "analysis": AnalysisReport,
+    "criteria": CriteriaReport,
+    "demo": DemoReport,
+    "plan": PrunePlan,
+    "prune": PruneReport,
+    "rules": RulesReport,
+    "verify": VerifyReport,
+}
+"""Documents by kind, as `onnxprune schema` names them."""

@@ -1,0 +1,44 @@
+"""Which stage of the pipeline is running, for how long, and how far it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Called with the stage, and how much of how much is done; zero of zero when a stage begins."""
+
+
+class Stages:
+    """Times the stages of one job and tells an observer about them."""
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        self.seconds: dict[str, float] = {}
+        self._progress = progress
+        self._start = time.perf_counter()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Callable[[int, int], None]]:
+        """Time a block; yields a function that takes (done, total)."""
+
+        def step(done: int, total: int) -> None:
+            if self._progress is not None:
+                self._progress(name, done, total)
+
+        step(0, 0)
+        start = time.perf_counter()
+        try:
+            yield step
+        finally:
+            spent = time.perf_counter() - start
+            self.seconds[name] = self.seconds.get(name, 0.0) + spent
+
+    def all_seconds(self) -> dict[str, float]:
+        """Return seconds by stage, and `total` since the beginning."""
+        total = time.perf_counter() - self._start
+        return {k: round(v, 4) for k, v in (*self.seconds.items(), ("total", total))}

@@ -1,0 +1,107 @@
+"""Prune random graphs and compare with the masked original: the whole pipeline, seed by seed.
+
+Run many seeds with `python -m onnxprune.testing.fuzz FIRST LAST`; it prints one line per failure
+and a count of outcomes, and exits with 1 when a seed failed.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+
+from onnxprune.allocation import Target
+from onnxprune.analysis import analyze_model
+from onnxprune.core.steps import Limits
+from onnxprune.errors import NothingToPruneError, PlanMismatchError
+from onnxprune.io import write_model
+from onnxprune.rewrite import rewrite
+from onnxprune.rewrite.mask import masked_model
+from onnxprune.runtime.compare import compare_models
+from onnxprune.selection import Settings, make_plan
+from onnxprune.testing.random_graphs import feeds, random_model
+from onnxprune.verify.equivalence import judge, tolerance_of
+
+if TYPE_CHECKING:
+    from onnxprune.analysis import Analysis
+
+RATIOS = (0.25, 0.5, 0.75)
+
+
+def check_seed(seed: int, directory: Path) -> str:
+    """Prune one random model.
+
+    Args:
+        seed: seed of the graph, the criterion and the ratio.
+        directory: where files may be written.
+
+    Returns:
+        "exact", "nothing" (no group could leave) or "refused" (the cut could not be written).
+
+    Raises:
+        AssertionError: the pruned model differs from the masked original.
+    """
+    model = random_model(seed)
+    source = directory / f"{seed}.onnx"
+    onnx.save(model, source)
+    analysis = analyze_model(source)
+    try:
+        removed = _choose(analysis, seed)
+        rewritten = rewrite(
+            analysis.proto, analysis.model.array, analysis.deps, removed, copies=analysis.copies
+        )
+    except NothingToPruneError:
+        return "nothing"
+    except PlanMismatchError:
+        return "refused"
+    pruned, masked = directory / f"{seed}.pruned.onnx", directory / f"{seed}.masked.onnx"
+    write_model(rewritten.proto, pruned, source=analysis.model, arrays=rewritten.arrays)
+    write_model(
+        masked_model(analysis.proto, analysis.deps, removed), masked, source=analysis.model
+    )
+    inputs = [feeds(model, seed, setting=setting) for setting in (0, 1)]
+    verdict = judge(
+        compare_models(masked, pruned, feeds=inputs), tolerance=tolerance_of(analysis)
+    )
+    assert verdict.exact, f"seed {seed}: {verdict.failures}"
+    return "exact"
+
+
+def _choose(analysis: Analysis, seed: int) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    settings = Settings(
+        Target("ratio", float(generator.choice(RATIOS))),
+        criterion=str(generator.choice(["random", "l2"])),
+        allow_approximate=False,
+        limits=Limits(align=int(generator.choice([1, 1, 2]))),
+        seed=seed,
+    )
+    return analysis.removed_labels(make_plan(analysis, settings))
+
+
+def main(first: int, last: int) -> int:
+    """Check seeds from `first` up to but without `last`; returns the exit code."""
+    outcomes: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        for seed in range(first, last):
+            try:
+                outcomes[check_seed(seed, directory)] += 1
+            except Exception as error:  # noqa: BLE001 - every failure is a finding
+                outcomes["failed"] += 1
+                text = str(error).replace("\n", " ")[:300]
+                sys.stdout.write(f"seed {seed}: {type(error).__name__}: {text}\n")
+                sys.stdout.flush()
+            for file in directory.iterdir():
+                file.unlink()
+    sys.stdout.write(f"{dict(outcomes)}\n")
+    return 1 if outcomes["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))

@@ -1,0 +1,279 @@
+"""Check a rule on its operator: remove what the labels say, run, compare with the masked original.
+
+One node is a whole network here. Its inputs get labels of their own, as if they came from somewhere,
+or become weights; a random set of labels that may leave is chosen; inputs are sliced and the node is
+updated as in any pruned file. The outputs must be the slices of what the operator gives when the
+axes it sums over are zeroed instead. Any difference means that the rule is unsound.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+import onnxprune.rules  # noqa: F401 - registers the rules
+from onnxprune.core.dependencies import analyze_graph
+from onnxprune.core.graph import Parameter, build_graph
+from onnxprune.core.labels import Factor
+from onnxprune.core.shapes import concretize
+from onnxprune.core.steps import Limits, SiteTable, make_candidate
+from onnxprune.errors import OnnxPruneError
+from onnxprune.rewrite import rewrite
+from onnxprune.rewrite.mask import masked_model
+from onnxprune.runtime.difference import measure
+from onnxprune.testing.execution import first_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+    from onnxprune.core.context import LabelContext
+    from onnxprune.core.dependencies import Dependencies
+    from onnxprune.core.labels import Factors
+    from onnxprune.runtime.difference import OutputDifference
+    from onnxprune.testing.node_cases import NodeCase, Value
+
+    Flags = NDArray[np.bool_]
+
+RANDOM = frozenset(
+    "Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split()
+)
+"""Operators of which only shapes can be compared."""
+
+_UNFED = frozenset(
+    {TensorProto.INT4, TensorProto.UINT4, TensorProto.INT2, TensorProto.UINT2,
+     TensorProto.FLOAT4E2M1}
+)  # fmt: skip
+_TOLERANCE = {2: 2e-2, 1: 2e-1}
+"""By bytes of an element; wider types have the default."""
+_DEFAULT_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One way to label a case.
+
+    Attributes:
+        case: operator, inputs and attributes.
+        constants: inputs that are weights or known operands.
+        pairs: inputs of which two axes carry labels together, as the rows of a split axis do.
+        seed: seed of the choice of labels.
+    """
+
+    case: NodeCase
+    constants: frozenset[str] = frozenset()
+    pairs: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    seed: int = 0
+
+    def __str__(self) -> str:
+        pairs = "".join(f", axes {p} of {n} as a pair" for n, p in sorted(self.pairs.items()))
+        return f"{self.case.name} (constant: {sorted(self.constants)}{pairs}, seed {self.seed})"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial found.
+
+    Attributes:
+        removed: number of label sets that left, 0 when there was nothing to check.
+        error: what is wrong, "" otherwise.
+    """
+
+    removed: int = 0
+    error: str = ""
+
+
+def trials(case: NodeCase, *, count: int, seed: int = 0) -> Iterable[Trial]:
+    """Yield different ways to label a case, some plain, some with unusual labels.
+
+    The first one makes weights and operands of all but the first input; the second of operands
+    alone; the others draw.
+    """
+    operands = operand_inputs(case)
+    forced = {n for n, v in case.inputs.items() if _elements(case, n) in _UNFED}
+    yield Trial(case, frozenset({*operands, *forced, *list(case.inputs)[1:]}) & plain(case), {}, seed)
+    for number in range(1, count):
+        rng = np.random.default_rng((seed, number))
+        chosen = {n for n in case.inputs if rng.random() < (0.9 if n in operands else 0.3)}
+        if number == 1:
+            chosen = set(operands)
+        pairs = {}
+        for name in sorted(plain(case)) if number > 1 else ():
+            rank = np.ndim(case.inputs[name])  # type: ignore[arg-type]
+            if rank > 1 and rng.random() < 0.5:
+                first, second = rng.permutation(rank)[:2].tolist()
+                pairs[name] = (first, second)
+        yield Trial(case, frozenset(chosen | forced) & plain(case), pairs, seed + number)
+
+
+def operand_inputs(case: NodeCase) -> frozenset[str]:
+    """Return the inputs that can only hold shapes, indices or flags."""
+    schema = onnx.defs.get_schema(case.node.op_type, case.opset, case.node.domain)
+    types = {c.type_param_str: c.allowed_type_strs for c in schema.type_constraints}
+    found = set()
+    for position, name in enumerate(case.node.input):
+        formal = schema.inputs[min(position, len(schema.inputs) - 1)]
+        allowed = types.get(formal.type_str, [formal.type_str])
+        if name and not any("float" in t or "int8" in t for t in allowed):
+            found.add(name)
+    return frozenset(found)
+
+
+def plain(case: NodeCase) -> frozenset[str]:
+    """Return the inputs that are tensors."""
+    return frozenset(n for n, v in case.inputs.items() if isinstance(v, np.ndarray))
+
+
+def _elements(case: NodeCase, name: str) -> int:
+    info = next(i for i in case.model.graph.input if i.name == name)
+    return int(info.type.tensor_type.elem_type)
+
+
+def model_of(trial: Trial) -> onnx.ModelProto:
+    """Return the model of a trial: constants are initializers, other inputs have fixed shapes."""
+    model = onnx.ModelProto()
+    model.CopyFrom(trial.case.model)
+    inputs = list(model.graph.input)
+    del model.graph.input[:]
+    for info in inputs:
+        value = trial.case.inputs[info.name]
+        if info.name in trial.constants:
+            array = np.ascontiguousarray(value)  # type: ignore[arg-type]
+            shape = np.shape(value)  # type: ignore[arg-type]
+            tensor = numpy_helper.from_array(array.reshape(shape), info.name)
+            model.graph.initializer.append(tensor)
+        elif isinstance(value, np.ndarray):
+            kind = info.type.tensor_type.elem_type
+            info = helper.make_tensor_value_info(info.name, kind, value.shape)
+            model.graph.input.append(info)
+        else:
+            model.graph.input.append(info)
+    for output in model.graph.output:
+        if output.type.HasField("tensor_type"):
+            output.type.tensor_type.ClearField("shape")
+    return model
+
+
+def analyze_trial(trial: Trial, model: onnx.ModelProto) -> Dependencies:
+    """Analyse the model of a trial, with labels on all its inputs."""
+
+    def label(ctx: LabelContext) -> None:
+        for name in sorted(plain(trial.case) - trial.constants):
+            label_input(ctx, name, trial.pairs.get(name))
+
+    graph = build_graph(model)
+    return analyze_graph(
+        graph, concretize(graph, numpy_helper.to_array, [{}]), label_inputs=label
+    )
+
+
+def label_input(ctx: LabelContext, name: str, pair: tuple[int, int] | None) -> None:
+    """Give an input the labels that a weight of its shape would have, or labels over two axes."""
+    shape = ctx.shape(name) or ()
+    stub = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
+    ctx.parameters[name] = Parameter(name, stub, shape)
+    if pair is None or shape[pair[0]] < 2 or shape[pair[1]] < 2:  # noqa: PLR2004
+        return
+    both = Factor(pair, ctx.fresh(shape[pair[0]], shape[pair[1]]))
+    ctx.balances.setdefault(id(both.labels), both)
+    single = [
+        Factor((a,), ctx.fresh(s)) for a, s in enumerate(shape) if a not in pair and s > 1
+    ]
+    ctx.sources[name] = ctx.factors_of[name] = (both, *single)
+
+
+def check(trial: Trial) -> Outcome:
+    """Remove something and compare."""
+    try:
+        model = model_of(trial)
+        deps = analyze_trial(trial, model)
+        removed, count = choose(deps, np.random.default_rng(trial.seed))
+        if not count:
+            return Outcome()
+        full = {n: v for n, v in trial.case.inputs.items() if n not in trial.constants}
+        found = first_engine(masked_model(model, deps, removed), full)
+        if found is None:
+            return Outcome()  # nothing runs it, so nothing can be compared
+        engine, wanted = found
+        rewritten = rewrite(model, numpy_helper.to_array, deps, removed)
+        for tensor in rewritten.proto.graph.initializer:
+            if tensor.name in rewritten.arrays:
+                array = np.ascontiguousarray(rewritten.arrays[tensor.name]())
+                tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+        feed = {n: sliced(v, deps.ctx.factors_of.get(n, ()), removed) for n, v in full.items()}
+        seen = engine(rewritten.proto, feed)
+    except OnnxPruneError as error:
+        return Outcome(1, f"{type(error).__name__}: {error}")
+    for name, arrays in wanted.items():
+        factors = deps.ctx.factors_of.get(name, ())
+        expected = [sliced(a, factors, removed) for a in arrays]
+        problem = _difference(trial, measure(name, expected, seen.get(name)), arrays)
+        if problem:
+            return Outcome(count, f"output {name}: {problem}")
+    return Outcome(count)
+
+
+def choose(deps: Dependencies, rng: np.random.Generator) -> tuple[Flags, int]:
+    """Draw what leaves: a flag per label, and the number of label sets."""
+    sites = SiteTable(deps)
+    chosen: list[NDArray[np.int64]] = []
+    groups = [g for g in deps.groups if g.exact]
+    for group in groups:
+        if len(groups) > 1 and rng.random() < 0.3:
+            continue
+        candidate = make_candidate(deps, group, rng.random(group.size), sites, Limits())
+        if candidate.limit:
+            chosen.append(candidate.atoms(int(rng.integers(1, candidate.limit + 1))))
+    while True:
+        atoms = np.concatenate([np.zeros(0, np.int64), *chosen])
+        removed = deps.removed_labels(atoms)
+        if not sites.emptied(removed):
+            return removed, len(atoms)
+        chosen.pop()
+
+
+def sliced(value: Value, factors: Factors, removed: Flags) -> Value:
+    """Return what remains of a value, from its labels alone."""
+    if not isinstance(value, np.ndarray):
+        return value
+    masks = []
+    for factor in sorted(factors, key=lambda f: len(f.axes)):
+        axes = sorted(factor.axes)
+        sizes = [s if a in axes else 1 for a, s in enumerate(value.shape)]
+        keep = ~removed[factor.labels].transpose([factor.axes.index(a) for a in axes])
+        masks.append((factor.axes[-1], np.broadcast_to(keep.reshape(sizes), value.shape)))
+    arrays = [value, *(m for _, m in masks)]
+    for number, (axis, _) in enumerate(masks):
+        keep = np.moveaxis(arrays[number + 1], axis, -1)
+        counts = keep.sum(-1)
+        if counts.size and (counts != counts.flat[0]).any():
+            message = f"rows along axis {axis} would keep different numbers of elements"
+            raise OnnxPruneError(message)
+        shape = (*keep.shape[:-1], int(counts.flat[0]) if counts.size else 0)
+        arrays = [np.moveaxis(np.moveaxis(a, axis, -1)[keep].reshape(shape), -1, axis) for a in arrays]
+    return arrays[0]
+
+
+def _difference(
+    trial: Trial, found: OutputDifference, arrays: list[np.ndarray | None]
+) -> str:
+    if not found.shapes_equal or not found.dtypes_equal:
+        return found.detail
+    if trial.case.node.op_type in RANDOM:
+        return ""
+    if found.mismatches or found.nonfinite_mismatches:
+        return f"{found.mismatches + found.nonfinite_mismatches} of {found.elements} elements differ"
+    widths = [
+        a.dtype.itemsize for a in itertools.chain(arrays, trial.case.inputs.values())
+        if isinstance(a, np.ndarray) and a.dtype.kind in "fV"
+    ]  # fmt: skip
+    tolerance = _TOLERANCE.get(min(widths, default=4), _DEFAULT_TOLERANCE)
+    if found.max_abs > tolerance * max(found.scale, 1e-3):
+        return f"differs by {found.max_abs:.3g} where values reach {found.scale:.3g}"
+    return ""
