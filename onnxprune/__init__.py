@@ -1,5 +1,55 @@
-"""Structured pruning for ONNX graphs."""
+"""Structured pruning for ONNX graphs.
+
+The verbs are functions of this package: `load`, `analyze`, `plan`, `apply`, `verify`, `prune`.
+Nothing is imported before one of them is used.
+"""
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onnxprune.analysis import Analysis
+    from onnxprune.core.plan import PrunePlan
+    from onnxprune.io import Model
+    from onnxprune.pipeline import analyze, apply, load, plan, prune, verify
+    from onnxprune.report.models import PruneReport, VerifyReport
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Analysis",
+    "Model",
+    "PrunePlan",
+    "PruneReport",
+    "VerifyReport",
+    "__version__",
+    "analyze",
+    "apply",
+    "load",
+    "plan",
+    "prune",
+    "verify",
+]
+
+_HOMES = {
+    "Analysis": "onnxprune.analysis",
+    "Model": "onnxprune.io",
+    "PrunePlan": "onnxprune.core.plan",
+    "PruneReport": "onnxprune.report.models",
+    "VerifyReport": "onnxprune.report.models",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  # what the names are is said above
+    if name not in __all__:
+        message = f"module 'onnxprune' has no attribute '{name}'"
+        raise AttributeError(message)
+    value = getattr(importlib.import_module(_HOMES.get(name, "onnxprune.pipeline")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

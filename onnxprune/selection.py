@@ -256,6 +256,8 @@ def _plan_slices(
     """List every cut once: copies of a shared vector go by the name of their original."""
     found: dict[str, PlanSlice] = {}
     for part in group.slices:
+        if part.parameter not in analysis.deps.ctx.parameters:
+            continue  # a constant that a node makes
         name = analysis.copies.get(part.parameter, part.parameter)
         for entry in _plan_slice(part, flags, name):
             found.setdefault(entry.model_dump_json(), entry)

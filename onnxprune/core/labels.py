@@ -110,6 +110,8 @@ def tidy(axes: Sequence[int], labels: LabelArray, level: int = 0) -> Factor | No
 
     The caller freezes the labels when None comes back: nothing of such a value can be cut.
     """
+    if not labels.size:
+        return None
     kept = []
     for position in range(labels.ndim):
         first = labels.take([0], position)

@@ -28,7 +28,7 @@ _INTEGERS = frozenset({TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL})
 _KNOWN_FLOATS = 8
 _SAME_AS_FIRST = frozenset(
     "Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Ceil Celu Clip Cos Cosh Elu Erf Exp Floor Gelu "
-    "HardSigmoid HardSwish Identity LeakyRelu Log LogSoftmax Mish Neg Not PRelu Reciprocal Relu "
+    "GroupNormalization HardSigmoid HardSwish Identity LeakyRelu Log LogSoftmax Mish Neg Not PRelu Reciprocal Relu "
     "Round Selu Shrink Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Swish Tan Tanh "
     "ThresholdedRelu".split()
 )
@@ -263,7 +263,7 @@ class _Walker:
         except shape_inference.InferenceError:
             self.disagree(node)
             return
-        except (RuntimeError, KeyError, TypeError, ValueError):
+        except (onnx.checker.ValidationError, RuntimeError, KeyError, TypeError, ValueError):
             return
         for raw, key in zip(node.proto.output, node.outputs, strict=True):
             if key and raw in inferred:

@@ -92,6 +92,8 @@ def _slices(analysis: Analysis, group: Group, atom_of: LabelArray) -> list[Slice
     """List every slice once: copies of a shared vector go by the name of their original."""
     found: dict[str, SliceEntry] = {}
     for part in group.slices:
+        if part.parameter not in analysis.deps.ctx.parameters:
+            continue  # a constant that a node makes
         name = analysis.copies.get(part.parameter, part.parameter)
         entry = _slice(part, name, atom_of, group.size)
         found.setdefault(entry.model_dump_json(), entry)
@@ -104,7 +106,9 @@ def _slice(part: ParameterSlice, name: str, atom_of: LabelArray, size: int) -> S
         for index, atom in enumerate(atom_of[part.roots].tolist()):
             if atom >= 0:
                 indices[atom].append(index)
-        return SliceEntry(initializer=name, axis=part.axes[0], indices=indices)
+        return SliceEntry(
+            initializer=name, axis=part.axes[0], consumed=part.consumed, indices=indices
+        )
     blocks: list[list[int]] = [[] for _ in range(size)]
     changes = np.any(part.roots[1:] != part.roots[:-1], axis=1)
     first_rows = [0, *(np.flatnonzero(changes) + 1).tolist()]
@@ -114,6 +118,6 @@ def _slice(part: ParameterSlice, name: str, atom_of: LabelArray, size: int) -> S
                 indices[atom].append(index)
                 blocks[atom].append(block)
     return SliceEntry(
-        initializer=name, axis=part.axes[1], block_axis=part.axes[0], indices=indices,
-        blocks=blocks,
+        initializer=name, axis=part.axes[1], block_axis=part.axes[0], consumed=part.consumed,
+        indices=indices, blocks=blocks,
     )  # fmt: skip

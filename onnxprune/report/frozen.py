@@ -74,6 +74,8 @@ class _Frozen:
         cuts = Cuts(deps.ctx, gone, deps.settings[0])
         shares: dict[str, dict[int, float]] = defaultdict(dict)
         for part in deps.slices:
+            if part.parameter not in deps.ctx.parameters:
+                continue  # a constant that a node makes
             numbers = self._number_of[part.roots]
             held, counts = np.unique(numbers[numbers >= 0], return_counts=True)
             name = self._analysis.copies.get(part.parameter, part.parameter)

@@ -63,12 +63,14 @@ class SliceEntry(Document):
         axis: its axis.
         block_axis: the axis whose blocks have indices of their own, if there are blocks.
         indices: for each atom of the group, indices of the axis.
+        consumed: whether an operator sums over the axis, so that the atom is read here.
         blocks: for each atom, the number of the block that each of its indices is in.
     """
 
     initializer: str
     axis: int
     block_axis: int | None = None
+    consumed: bool
     indices: list[list[int]]
     blocks: list[list[int]] | None = None
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from onnxprune.core.context import Operand
 from onnxprune.core.registry import rule
 
@@ -38,6 +40,10 @@ def cast_like(ctx: LabelContext, node: Node) -> None:
 @rule("Dropout")
 def dropout(ctx: LabelContext, node: Node) -> None:
     """Inference mode: data and mask carry the labels of the input."""
+    training = ctx.known(node.inputs[2]) if node.input(2) else np.array(False)  # noqa: FBT003
+    if training is None or training.any():
+        ctx.opaque(node, "drops elements at random")
+        return
     for key in node.outputs:
         ctx.set(key, ctx.factors(node.inputs[0]))
 

@@ -35,8 +35,20 @@ def _data(ctx: LabelContext, node: Node) -> Operand:
 
 @rule("BatchNormalization")
 def batch_norm(ctx: LabelContext, node: Node) -> None:
-    """Scale and shift each channel by constants."""
-    ctx.set(node.outputs[0], ctx.align([_data(ctx, node), *_per_channel(ctx, node, 1, 5)]))
+    """Scale and shift each channel by constants, or by its own statistics in training mode."""
+    data = _data(ctx, node)
+    if not node.attribute("spatial", 1):
+        ctx.opaque(node, "normalises each position by itself (spatial = 0)")
+        return
+    training = node.attribute("training_mode", 0) or any(node.outputs[1:])
+    if training:
+        space = [a for a in data.sizes if a != 1]
+        kept = ctx.release(data.factors, space, "normalised over this axis")
+        data = Operand(kept, data.sizes, data.key)
+    result = ctx.align([data, *_per_channel(ctx, node, 1, 5)])
+    ctx.set(node.outputs[0], result)
+    for key in node.outputs[1:]:
+        ctx.set(key, ctx.shift(result, {1: 0}))
 
 
 @rule("InstanceNormalization")

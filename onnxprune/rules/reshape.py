@@ -43,6 +43,17 @@ def reshape_target(cuts: Cuts, node: Node) -> Change:
     return Change(operands={1: wanted})
 
 
+@update("Squeeze")
+def squeeze_axes(cuts: Cuts, node: Node) -> Change:
+    """Axes left open are all of size one; an axis that was cut to one must stay."""
+    if node.input(1) or node.attribute("axes"):
+        return Change()
+    axes = [a for a, size in enumerate(cuts.old_shape(node.inputs[0])) if size == 1]
+    if node.since < 13:  # noqa: PLR2004 - axes are an attribute
+        return Change(attributes={"axes": axes})
+    return Change(operands={1: axes})
+
+
 @rule("Transpose")
 def transpose(ctx: LabelContext, node: Node) -> None:
     """Permute the axes."""
@@ -63,8 +74,8 @@ def depth_space(ctx: LabelContext, node: Node) -> None:
         view, order = (n, block, block, c // block**2, h, w), [0, 3, 4, 1, 5, 2]
     else:
         view, order = (n, c // block**2, block, block, h, w), [0, 1, 4, 2, 5, 3]
-    factors = ctx.reshape(ctx.factors(node.inputs[0]), (n, c, h, w), view)
-    moved = ctx.permute(factors, order)
+    channels = ctx.release(ctx.factors(node.inputs[0]), (2, 3), "pixels move between channels")
+    moved = ctx.permute(ctx.reshape(channels, (n, c, h, w), view), order)
     if node.op == "DepthToSpace":  # a channel of the result needs all pixels of its block
         moved = ctx.release(moved, (2, 3, 4, 5), "pixels of one channel stay together")
     shape = [view[o] for o in order]

@@ -96,7 +96,9 @@ def trials(case: NodeCase, *, count: int, seed: int = 0) -> Iterable[Trial]:
     alone; the others draw.
     """
     operands = operand_inputs(case)
-    forced = {n for n, v in case.inputs.items() if _elements(case, n) in _UNFED}
+    forced = {
+        n for n in plain(case) if not np.size(case.inputs[n]) or _elements(case, n) in _UNFED
+    }
     yield Trial(case, frozenset({*operands, *forced, *list(case.inputs)[1:]}) & plain(case), {}, seed)
     for number in range(1, count):
         rng = np.random.default_rng((seed, number))

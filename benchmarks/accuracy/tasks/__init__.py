@@ -5,14 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tasks.cifar10 import Cifar10
+from tasks.digits import Digits
+from tasks.effnet import EffNet
+from tasks.magika import Magika
+from tasks.minilm import MiniLm
 from tasks.ppocr import PpOcr
+from tasks.silero import SileroSequence, SileroStream
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tasks.base import Task
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (Cifar10, PpOcr)}
+_ALL: tuple[type[Task], ...] = (
+    Cifar10,
+    PpOcr,
+    EffNet,
+    MiniLm,
+    SileroSequence,
+    SileroStream,
+    Magika,
+    Digits,
+)
+TASKS: dict[str, type[Task]] = {task.name: task for task in _ALL}
 
 
 def load_task(

@@ -1,0 +1,67 @@
+"""`onnxprune rules`, `criteria` and `schema`: what there is."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from onnxprune.cli.options import debug_option, json_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_KINDS = ("analysis", "criteria", "demo", "plan", "prune", "rules", "verify")
+
+
+@click.command()
+@json_option
+@debug_option
+def rules(json_path: Path | None) -> None:
+    """List the operators that the analysis understands."""
+    from onnxprune.cli.console import STDOUT, show, write_document  # noqa: PLC0415
+    from onnxprune.report.listing import list_rules  # noqa: PLC0415
+    from onnxprune.report.tables import plain_table  # noqa: PLC0415
+
+    report = list_rules()
+    if json_path is not None:
+        write_document(report, json_path, ())
+    if json_path == STDOUT:
+        return
+    table = plain_table("Rules", "operator", "domain", "since", "family", right=("since",))
+    for entry in report.rules:
+        family = entry.module.rpartition(".")[2]
+        table.add_row(entry.op, entry.domain, str(entry.since), family)
+    show(table, "  Any other operator freezes what goes into it, and `analyze` says so.")
+
+
+@click.command()
+@json_option
+@debug_option
+def criteria(json_path: Path | None) -> None:
+    """List the criteria that score channels, and the allocations."""
+    from onnxprune.cli.console import STDOUT, show, write_document  # noqa: PLC0415
+    from onnxprune.report.listing import list_criteria  # noqa: PLC0415
+    from onnxprune.report.tables import plain_table  # noqa: PLC0415
+
+    report = list_criteria()
+    if json_path is not None:
+        write_document(report, json_path, ())
+    if json_path == STDOUT:
+        return
+    for title, entries in (("Criteria", report.criteria), ("Allocations", report.allocations)):
+        table = plain_table(title, "name", "what it does")
+        for entry in entries:
+            table.add_row(entry.name, entry.summary)
+        show(table)
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(_KINDS))
+@debug_option
+def schema(kind: str) -> None:
+    """Print the JSON schema of the documents that commands write and read."""
+    from onnxprune.report.models import SCHEMAS  # noqa: PLC0415
+
+    click.echo(json.dumps(SCHEMAS[kind].model_json_schema(), indent=1))

@@ -1,0 +1,141 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from onnxprune.cli.failure import is_debug
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from onnxprune.options import PlanOptions
+
+Decorated = TypeVar("Decorated", bound="Callable[..., Any]")
+
+
+class _Dims(click.ParamType[dict[str, int]]):
+    """Sizes of symbolic dimensions: `N=1,T=64`."""
+
+    name = "SIZES"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None  # noqa: ANN401
+    ) -> dict[str, int]:
+        """Parse the text; symbols may hold anything but commas."""
+        if isinstance(value, dict):
+            return value
+        found: dict[str, int] = {}
+        for item in str(value).split(","):
+            symbol, _, size = item.rpartition("=")
+            if not symbol or not size.strip().isdecimal():
+                self.fail(f"'{item}' is not of the form NAME=SIZE", param, ctx)
+            found[symbol.strip()] = int(size)
+        return found
+
+
+class _Align(click.ParamType["int | str"]):
+    """A whole number, or `auto`."""
+
+    name = "N|auto"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None  # noqa: ANN401
+    ) -> int | str:
+        """Parse the text."""
+        if value == "auto" or isinstance(value, int):
+            return value
+        if not str(value).isdecimal():
+            self.fail(f"'{value}' is neither a whole number nor auto", param, ctx)
+        return int(value)
+
+
+def _merge(
+    _ctx: click.Context, _param: click.Parameter, values: Sequence[dict[str, int]]
+) -> dict[str, int]:
+    return {symbol: size for value in values for symbol, size in value.items()}
+
+
+def _set_debug(ctx: click.Context, _param: click.Parameter, value: Any) -> None:  # noqa: ANN401
+    if value:
+        ctx.meta[is_debug.__name__] = True
+
+
+_FILE = click.Path(path_type=Path)
+
+model_argument = click.argument("model", type=_FILE)
+
+dims_option = click.option(
+    "--dims", type=_Dims(), multiple=True, callback=_merge, metavar="N=1,T=64",
+    help="Sizes of symbolic input dimensions to analyse and verify at.",
+)  # fmt: skip
+debug_option = click.option(
+    "--debug", is_flag=True, expose_value=False, callback=_set_debug,
+    help="Show where in the program an error came from.",
+)  # fmt: skip
+output_option = click.option(
+    "-o", "--output", type=_FILE, required=True, metavar="OUT", help="Where to write the result."
+)
+verify_option = click.option(
+    "--no-verify", "check", is_flag=True, flag_value=False, default=True,
+    help="Write without comparing with the masked original first.",
+)  # fmt: skip
+report_option = click.option(
+    "--report", type=_FILE, metavar="FILE", help="Write the report as JSON."
+)
+json_option = click.option(
+    "--json", "json_path", type=_FILE, metavar="FILE",
+    help="Write JSON to a file; with - to stdout, and nothing else there.",
+)  # fmt: skip
+
+_PLAN = (
+    click.option("--ratio", type=float, metavar="R", help="Remove this share of every group."),
+    click.option("--remove-params", type=float, metavar="R",
+                 help="Remove this share of the parameters."),
+    click.option("--remove-macs", type=float, metavar="R",
+                 help="Remove this share of the multiply-accumulates."),
+    click.option("--max-bytes", metavar="SIZE", help="Bring the file to 500000, 10MB or 9.5MiB."),
+    click.option("--criterion", default="l2", show_default=True, metavar="NAME",
+                 help="What scores channels; see `onnxprune criteria`."),
+    click.option("--allocation", metavar="NAME",
+                 help="Which group gives how much; by default uniform for --ratio, else global."),
+    click.option("--coupling", default="constrained", show_default=True,
+                 type=click.Choice(["constrained"]),
+                 help="constrained removes a channel for all its consumers at once."),
+    click.option("--allow-approximate", is_flag=True,
+                 help="Prune groups as well whose removal changes a normalisation."),
+    click.option("--seed", type=int, default=0, show_default=True, metavar="N",
+                 help="Seed of everything random."),
+    click.option("--align", type=_Align(), default=1, show_default=True,
+                 help="Keep a multiple of this many channels in every group."),
+    click.option("--min-channels", type=int, default=1, show_default=True, metavar="N",
+                 help="Keep at least this many of every group."),
+    click.option("--max-group-ratio", type=float, default=1.0, show_default=True, metavar="R",
+                 help="Remove at most this share of any group."),
+    click.option("--exclude", multiple=True, metavar="GLOB",
+                 help="Leave groups alone by id, parameter or node; may be repeated."),
+    click.option("--only", multiple=True, metavar="GLOB",
+                 help="Touch only these groups; may be repeated."),
+)  # fmt: skip
+
+PLAN_OPTIONS = frozenset(
+    "ratio remove_params remove_macs max_bytes criterion allocation coupling allow_approximate seed "
+    "align min_channels max_group_ratio exclude only".split()
+)
+
+
+def plan_options(command: Decorated) -> Decorated:
+    """Add the options that say what to remove."""
+    for option in reversed(_PLAN):
+        command = option(command)
+    return command
+
+
+def collect(given: dict[str, Any]) -> PlanOptions:
+    """Return the options of a plan from the arguments of a command."""
+    options: Any = {name: value for name, value in given.items() if name in PLAN_OPTIONS}
+    collected: PlanOptions = options
+    return collected

@@ -1,0 +1,57 @@
+"""`onnxprune prune`: the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from onnxprune.cli.options import (
+    collect,
+    debug_option,
+    dims_option,
+    model_argument,
+    output_option,
+    plan_options,
+    report_option,
+    verify_option,
+)
+
+
+@click.command()
+@model_argument
+@output_option
+@plan_options
+@dims_option
+@verify_option
+@click.option(
+    "--plan-out", type=click.Path(path_type=Path), metavar="FILE", help="Write the plan as well."
+)
+@report_option
+@debug_option
+def prune(  # noqa: PLR0913  # one per option
+    model: Path,
+    output: Path,
+    dims: dict[str, int],
+    check: bool,  # noqa: FBT001  # a flag of the command line
+    plan_out: Path | None,
+    report: Path | None,
+    **options: Any,  # noqa: ANN401  # the options of a plan
+) -> None:
+    """Write a smaller model that is proven right.
+
+    Analyses MODEL, chooses what leaves for one target (--ratio, --remove-params, --remove-macs or
+    --max-bytes), writes OUT beside its place, compares it with the masked original, and only then
+    gives it its name.
+    """
+    from onnxprune import pipeline  # noqa: PLC0415  # not for --help
+    from onnxprune.cli.outcome import show_outcome  # noqa: PLC0415
+    from onnxprune.cli.progress import showing_progress  # noqa: PLC0415
+
+    with showing_progress() as progress:
+        outcome = pipeline.prune(
+            model, output, dims=dims, verify=check, plan_out=plan_out, report=report,
+            progress=progress, **collect(options),
+        )  # fmt: skip
+    show_outcome(outcome)

@@ -1,0 +1,313 @@
+"""The verbs: load, analyze, plan, apply, verify, prune.
+
+Each takes what the one before it returns, or a file; `prune` runs them all. The command line does
+nothing that these functions do not.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+import onnxprune
+from onnxprune.analysis import Analysis, analyze_model
+from onnxprune.core.plan import PrunePlan
+from onnxprune.errors import InvalidConfigError, NothingToPruneError, VerificationError, printable
+from onnxprune.io import Model, load_model, write_model
+from onnxprune.io.outfile import check_destination, new_files
+from onnxprune.options import PlanOptions, make_settings, requested
+from onnxprune.pair import verify_pair
+from onnxprune.plans import draft_of, make_draft, read_plan
+from onnxprune.report.pruning import report_pruning
+from onnxprune.stages import Progress, Stages
+from onnxprune.staging import Staging
+from onnxprune.verify import Verification, verify_cut
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from onnxprune.plans import Draft
+    from onnxprune.report.models import PruneReport, VerifyReport
+
+__all__ = ["analyze", "apply", "load", "plan", "prune", "verify"]
+
+ModelLike = Analysis | Model | str | Path
+
+
+def load(path: str | Path) -> Model:
+    """Read and check a model; its weights stay in the file.
+
+    Raises:
+        InvalidModelError: the file is no usable model.
+
+    Example:
+        >>> from onnxprune.demo import MODEL
+        >>> load(MODEL).proto.graph.input[0].name
+        'image'
+    """
+    return load_model(path)
+
+
+def analyze(model: ModelLike, *, dims: Mapping[str, int] | None = None) -> Analysis:
+    """Find the coupled groups of a model, and what stays with the reason.
+
+    Args:
+        model: a model or its file; an analysis is returned as it is.
+        dims: sizes for symbolic dimensions of the inputs.
+
+    Raises:
+        InvalidModelError: the file is no usable model.
+        InvalidConfigError: `dims` names a dimension that there is not.
+
+    Example:
+        >>> from onnxprune.demo import MODEL
+        >>> [group.size for group in analyze(MODEL).deps.groups][:3]
+        [64, 32, 32]
+    """
+    return model if isinstance(model, Analysis) else analyze_model(model, dims=dims)
+
+
+def plan(
+    model: ModelLike,
+    *,
+    dims: Mapping[str, int] | None = None,
+    progress: Progress | None = None,
+    **options: Unpack[PlanOptions],
+) -> PrunePlan:
+    """Choose what leaves, such that it can be carried out.
+
+    Args:
+        model: a model, its file, or its analysis.
+        dims: sizes for symbolic dimensions of the inputs.
+        progress: called with the stage, and how much of how much is done.
+        options: one target, and how to meet it; see `onnxprune.options.PlanOptions`.
+
+    Raises:
+        InvalidConfigError: an option is out of its range.
+        NothingToPruneError: nothing can leave.
+        TargetError: the target is out of reach.
+
+    Example:
+        >>> from onnxprune.demo import MODEL
+        >>> plan(MODEL, remove_macs=0.3, criterion="l1").predicted["macs"] <= 0.7
+        True
+    """
+    stages = Stages(progress)
+    with stages.stage("analyze"):
+        analysis = analyze(model, dims=dims)
+    with stages.stage("plan"):
+        return _draft(analysis, options, analysis.model.path.name).plan
+
+
+def apply(
+    model: ModelLike,
+    plan: PrunePlan | str | Path,
+    output: str | Path,
+    *,
+    dims: Mapping[str, int] | None = None,
+    verify: bool = True,
+    report: str | Path | None = None,
+    progress: Progress | None = None,
+) -> PruneReport:
+    """Carry out a plan: write the pruned model, once it is proven right.
+
+    Args:
+        model: the model that the plan was made for, its file, or its analysis.
+        plan: the plan or its file.
+        output: where the pruned model is to appear.
+        dims: sizes for symbolic dimensions of the inputs.
+        verify: whether to compare with the masked original before anything is written.
+        report: where to write the report as JSON.
+        progress: called with the stage, and how much of how much is done.
+
+    Raises:
+        PlanMismatchError: the plan is for another model, or cannot be carried out.
+        VerificationError: the pruned model would not do what it should; nothing is written.
+        InvalidConfigError: a destination cannot be written.
+    """
+    stages = Stages(progress)
+    out = Output(Path(output), verify=verify, report=_path(report))
+    with stages.stage("analyze"):
+        analysis = analyze(model, dims=dims)
+    out.check(analysis.model)
+    with stages.stage("plan"):
+        wanted = plan if isinstance(plan, PrunePlan) else read_plan(Path(plan))
+        draft = draft_of(analysis, wanted)
+    return _carry_out(analysis, draft, out, stages)
+
+
+def prune(
+    model: ModelLike,
+    output: str | Path,
+    *,
+    dims: Mapping[str, int] | None = None,
+    verify: bool = True,
+    plan_out: str | Path | None = None,
+    report: str | Path | None = None,
+    progress: Progress | None = None,
+    **options: Unpack[PlanOptions],
+) -> PruneReport:
+    """Make a model smaller: analyze, plan, apply and verify.
+
+    Args:
+        model: a model, its file, or its analysis.
+        output: where the pruned model is to appear.
+        dims: sizes for symbolic dimensions of the inputs.
+        verify: whether to compare with the masked original before anything is written.
+        plan_out: where to write the plan.
+        report: where to write the report as JSON.
+        progress: called with the stage, and how much of how much is done.
+        options: one target, and how to meet it; see `onnxprune.options.PlanOptions`.
+
+    Raises:
+        InvalidModelError: the file is no usable model.
+        InvalidConfigError: an option is out of its range, or a destination cannot be written.
+        NothingToPruneError: nothing can leave.
+        TargetError: the target is out of reach.
+        VerificationError: the pruned model would not do what it should; nothing is written.
+
+    Example:
+        >>> import tempfile
+        >>> from onnxprune.demo import MODEL
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     result = prune(MODEL, f"{folder}/small.onnx", ratio=0.5)
+        >>> result.verified.exact, result.output.params < 0.4 * result.input.params
+        (True, True)
+    """
+    stages = Stages(progress)
+    make_settings(options)  # mistakes first, work later
+    out = Output(Path(output), verify=verify, report=_path(report), plan=_path(plan_out))
+    with stages.stage("load"):
+        source = load(model) if isinstance(model, str | Path) else model
+    out.check(source.model if isinstance(source, Analysis) else source)
+    with stages.stage("analyze"):
+        analysis = analyze(source, dims=dims)
+    with stages.stage("plan"):
+        draft = _draft(analysis, options, f"{out.path.name}.data")
+    return _carry_out(analysis, draft, out, stages, requested(options))
+
+
+def verify(
+    original: ModelLike,
+    pruned: str | Path,
+    *,
+    plan: PrunePlan | str | Path | None = None,
+    dims: Mapping[str, int] | None = None,
+    progress: Progress | None = None,
+) -> VerifyReport:
+    """Check a pruned file against its original.
+
+    Args:
+        original: the original model, its file, or its analysis.
+        pruned: the pruned file.
+        plan: the plan or its file. Without it, what was removed is read off the weights; where
+            that fails, shapes and types of the outputs are all that is compared.
+        dims: sizes for symbolic dimensions of the inputs.
+        progress: called with the stage, and how much of how much is done.
+
+    Raises:
+        InvalidModelError: a file is no usable model.
+        PlanMismatchError: the plan is for another model.
+    """
+    stages = Stages(progress)
+    with stages.stage("analyze"):
+        analysis = analyze(original, dims=dims)
+        wanted = plan if plan is None or isinstance(plan, PrunePlan) else read_plan(Path(plan))
+        small = load(pruned)
+    with stages.stage("verify") as step:
+        return verify_pair(analysis, small, plan=wanted, progress=step)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where results go, and whether they are verified before."""
+
+    path: Path
+    verify: bool
+    report: Path | None = None
+    plan: Path | None = None
+
+    def check(self, model: Model) -> None:
+        """Refuse destinations that cannot be written, before any work is done.
+
+        Raises:
+            InvalidConfigError: with the reason.
+        """
+        paths = [p for p in (self.path, self.plan, self.report) if p is not None]
+        for path in paths:
+            check_destination(path, model.identities)
+        places = {p.absolute() for p in paths}
+        if len(places) < len(paths) or self.path.with_name(f"{self.path.name}.data") in paths:
+            message = f"'{printable(self.path)}' and another output have the same name"
+            raise InvalidConfigError(message, hint="give every output a name of its own")
+
+
+def _path(path: str | Path | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
+def _draft(analysis: Analysis, options: PlanOptions, data_name: str) -> Draft:
+    settings = make_settings(options)
+    size = analysis.model.size_bytes
+    if settings.target.metric == "bytes" and size <= settings.target.amount:
+        message = f"'{printable(analysis.model.path)}' has {size} bytes, which is within the target"
+        raise NothingToPruneError(message, hint="ask for fewer bytes")
+    return make_draft(analysis, settings, data_name=data_name)
+
+
+def _carry_out(
+    analysis: Analysis,
+    draft: Draft,
+    output: Output,
+    stages: Stages,
+    wanted: Mapping[str, float | int | str] | None = None,
+) -> PruneReport:
+    """Write a draft beside its destination, verify it, and give it its name."""
+    model = analysis.model
+    with Staging(output.path, model.identities) as staging:
+        with stages.stage("apply"):
+            written = write_model(
+                draft.rewritten.proto, staging.path, source=model, arrays=draft.rewritten.arrays
+            )
+        verification: Verification | None = None
+        if output.verify:
+            with stages.stage("verify") as step:
+                verification = verify_cut(
+                    analysis, draft.removed, staging.path, progress=step,
+                    workspace=staging.directory,
+                )  # fmt: skip
+            _require(verification, draft.plan, output.path)
+        report = report_pruning(
+            analysis, draft, written._replace(path=output.path),
+            verification=verification, requested=wanted, seconds=stages.all_seconds(),
+        )  # fmt: skip
+        with ExitStack() as side:
+            for path, text in ((output.plan, draft.plan.to_json), (output.report, report.to_json)):
+                if path is not None:
+                    [file] = side.enter_context(new_files(path))
+                    file.write(text().encode())
+            staging.publish(written.data_path)
+    return report
+
+
+def _require(verification: Verification, plan: PrunePlan, path: Path) -> None:
+    """Refuse a result that is wrong; an approximate plan may change values, and nothing else.
+
+    Raises:
+        VerificationError: with the first difference.
+    """
+    approximate = any(not group.exact for group in plan.groups)
+    if verification.exact or (approximate and verification.sound):
+        return
+    message = (
+        f"'{printable(path)}' was not written: the pruned model differs from the masked original: "
+        f"{verification.failures[0]}"
+    )
+    hint = "this is a defect of the analysis; report it with the model, or exclude the group"
+    raise VerificationError(message, hint=hint)
+
+
+# Importing the package `onnxprune.verify` put it in the place of the verb of that name.
+onnxprune.verify = verify

@@ -1,0 +1,1 @@
+"""Repair what pruning breaks, without training: unlabelled samples and forward passes only."""

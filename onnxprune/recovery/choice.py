@@ -1,0 +1,101 @@
+"""Choose which atoms of a group leave, from the moments of all its consumers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onnxprune.recovery.greedy import View, greedy_order, make_view
+from onnxprune.recovery.moments import total, variance
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from onnxprune.core.dependencies import Group
+    from onnxprune.recovery.moments import Moments
+    from onnxprune.recovery.sites import Site
+
+    Array = np.ndarray
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What is known about one consumer of a group.
+
+    Attributes:
+        site: the consumer.
+        folds: moments of all its features by fold.
+        weight: its weights [1, features, outputs].
+        refit: whether the target is the original's output on another input.
+        alive: outputs that count, None for all.
+    """
+
+    site: Site
+    folds: Sequence[Moments]
+    weight: Array
+    refit: bool
+    alive: NDArray[np.bool_] | None = None
+
+
+def features_of(site: Site, atoms: Sequence[int]) -> list[NDArray[np.int64]]:
+    """Return the features that each atom owns at a site."""
+    kernel = site.rows.kernel
+    where: dict[int, list[int]] = {}
+    for labels in site.labels:
+        for channel, root in enumerate(labels.tolist()):
+            where.setdefault(root, []).append(channel)
+    within = np.arange(kernel)
+    empty = np.zeros(0, np.int64)
+    return [
+        (np.array(sorted(where[a]))[:, None] * kernel + within).ravel() if a in where else empty
+        for a in atoms
+    ]
+
+
+def score_group(
+    group: Group, evidence: Sequence[Evidence], removed: NDArray[np.bool_], *, most: int, ridge: float
+) -> Array:
+    """Return a score per atom: its place in the order in which a greedy removal takes them.
+
+    Args:
+        group: the group.
+        evidence: its consumers with a single group of channels.
+        removed: labels that left before.
+        most: number of atoms that may leave.
+        ridge: least ridge of the inverses, relative to the mean variance.
+    """
+    views = [v for e in evidence if (v := _view(group, e, removed, ridge)) is not None]
+    if not views:
+        return np.zeros(group.size)
+    order = greedy_order(views, group.size, most)
+    scores = np.empty(group.size)
+    scores[order.atoms] = np.arange(group.size, dtype=np.float64)
+    return scores
+
+
+def _view(
+    group: Group, evidence: Evidence, removed: NDArray[np.bool_], ridge: float
+) -> View | None:
+    everything = total(evidence.folds)
+    weight = evidence.weight[0]
+    if evidence.alive is not None:
+        if not evidence.alive.any():
+            return None
+        everything, weight = everything.outputs(evidence.alive), weight[:, evidence.alive]
+    features = features_of(evidence.site, group.atoms.tolist())
+    gone = evidence.site.gone(removed)
+    if gone is not None and gone.any():
+        kept = np.repeat(~gone, evidence.site.rows.kernel)
+        number = np.cumsum(kept) - 1
+        everything, weight = everything.part(kept), weight[kept]
+        features = [number[f[kept[f]]] for f in features]
+    dims = weight.shape[0]
+    damp = ridge + dims / max(everything.rows, 1.0) * 1e-1
+    return make_view(
+        everything, weight, features, ridge=damp, refit=evidence.refit,
+        importance=everything.rows / variance(everything),
+    )  # fmt: skip

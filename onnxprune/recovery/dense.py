@@ -1,0 +1,34 @@
+"""Second moments of every consumer on the original network, in one walk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from onnxprune.recovery.moments import Moments, gather
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from onnxprune.recovery.sites import Site
+    from onnxprune.runtime.stream import TwinStream
+
+
+def dense_moments(
+    stream: TwinStream,
+    sites: Sequence[Site],
+    *,
+    folds: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[int, list[Moments]]:
+    """Return moments by node number, one per fold."""
+    found: dict[int, list[Moments]] = {}
+    for done, site in enumerate(sites):
+        stream.move(site.number)
+
+        def values(batch: int, site: Site = site):  # type: ignore[no-untyped-def]  # noqa: ANN202
+            return stream.original(site.x, batch), stream.original(site.y, batch)
+
+        found[site.number] = gather(site, stream.batches, values, min(folds, stream.batches))
+        if progress is not None:
+            progress(done + 1, len(sites))
+    return found

@@ -1,0 +1,292 @@
+"""Walk a network in order: choose what leaves at a group's first consumer, repair every consumer.
+
+The input of a consumer is that of the network as pruned and repaired so far, the target is what the
+original computes there. Nothing is cut: what leaves is zeroed in the weights that read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from onnx import helper
+
+from onnxprune.recovery.choice import Evidence, score_group
+from onnxprune.recovery.moments import Moments, gather
+from onnxprune.recovery.solve import Solution, refit
+from onnxprune.recovery.sites import Site, Sites, find_sites
+from onnxprune.runtime.segment import Mask
+from onnxprune.runtime.stream import TwinStream
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from onnxprune.core.context import Contraction
+    from onnxprune.core.dependencies import Dependencies, Group
+    from onnxprune.runtime.feeds import Array
+
+Choose = Callable[["Group", NDArray[np.float64]], NDArray[np.int64]]
+"""From a group and a score per atom to the atoms that leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What happened at one operator.
+
+    Attributes:
+        node: its name.
+        method: `least-squares`, `bias` or `none`.
+        ridge: the ridge chosen.
+        error: held-back error relative to the variance of the target.
+        before: the same without repair.
+    """
+
+    node: str
+    method: str
+    ridge: float
+    error: float
+    before: float
+
+
+@dataclass(slots=True)
+class Outcome:
+    """A pruned and repaired network, still full size.
+
+    Attributes:
+        removed: one flag per label.
+        weights: repaired weights and biases by parameter, full size.
+        biases: new bias vectors by the output of their node.
+        repairs: what was done, in order.
+    """
+
+    removed: NDArray[np.bool_]
+    weights: dict[str, Array] = field(default_factory=dict)
+    biases: dict[str, Array] = field(default_factory=dict)
+    repairs: list[Repaired] = field(default_factory=list)
+
+
+class InOrder:
+    """One walk.
+
+    Args:
+        deps: the analysis.
+        stream: the network on samples.
+        read: returns the content of a parameter.
+        groups: groups that may lose atoms.
+        choose: decides which atoms of a group leave.
+        dense: moments of consumers on the original network, by node number, for choices.
+        folds: number of folds to hold back samples by.
+        methods: what may be done to a weight.
+        ridge: least ridge of scores.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        deps: Dependencies,
+        stream: TwinStream,
+        read: Callable[[str], Array],
+        groups: Sequence[Group],
+        choose: Choose,
+        *,
+        dense: dict[int, list[Moments]],
+        folds: int = 4,
+        methods: Sequence[str] = ("none", "bias", "least-squares"),
+        ridge: float = 1e-3,
+        most: Callable[[Group], int] = lambda g: g.size - 1,
+    ) -> None:
+        self._deps, self._stream, self._read = deps, stream, read
+        self._choose, self._dense, self._most = choose, dense, most
+        self._folds = max(1, min(folds, stream.batches))
+        self._methods, self._ridge = methods, ridge
+        self._open = {g.id: g for g in groups}
+        self._group_of = {int(a): g for g in groups for a in g.atoms}
+        self._sites: Sites = find_sites(deps)
+        self._consumers: dict[str, list[Site]] = {}
+        for site in self._sites.sites:
+            for name in self._groups_at(site.atoms()):
+                self._consumers.setdefault(name, []).append(site)
+        self.outcome = Outcome(np.zeros(len(deps.roots), bool))
+
+    def run(self, progress: Callable[[int, int], None] | None = None) -> Outcome:
+        """Walk to the end and return what leaves and the repaired weights."""
+        stops: dict[int, list[Site | Contraction]] = {}
+        for site in self._sites.sites:
+            stops.setdefault(site.number, []).append(site)
+        for contraction in self._sites.masked:
+            stops.setdefault(contraction.node.index, []).append(contraction)
+        for done, (number, places) in enumerate(sorted(stops.items())):
+            for place in places:
+                if isinstance(place, Site):
+                    self._visit(place)
+                else:
+                    self._mask(place)
+            if progress is not None:
+                progress(done + 1, len(stops))
+        return self.outcome
+
+    def _groups_at(self, atoms: NDArray[np.int64]) -> dict[str, Group]:
+        return {
+            self._group_of[a].id: self._group_of[a] for a in atoms.tolist() if a in self._group_of
+        }
+
+    # ---- choosing ------------------------------------------------------------------------------
+
+    def _decide(self, groups: dict[str, Group], here: Evidence | None) -> None:
+        for name, group in groups.items():
+            if name not in self._open:
+                continue
+            del self._open[name]
+            evidence = []
+            for site in self._consumers.get(name, ()):
+                if here is not None and site is here.site:
+                    evidence.append(here)
+                elif site.number in self._dense and site.rows_groups == 1:
+                    dead = site.dead(self.outcome.removed)
+                    folds = self._dense[site.number]
+                    weight = self._weight(site)
+                    evidence.append(
+                        Evidence(site, folds, weight, False, None if dead is None else ~dead)
+                    )
+            removed = self.outcome.removed
+            scores = score_group(
+                group, evidence, removed, most=self._most(group), ridge=self._ridge
+            )
+            self.outcome.removed = removed | self._deps.removed_labels(self._choose(group, scores))
+
+    def _weight(self, site: Site) -> Array:
+        return site.weight.load(self._content(site.weight.chain.parameter.key))
+
+    def _content(self, key: str) -> Array:
+        found = self.outcome.weights.get(key)
+        return self._read(key) if found is None else found
+
+    # ---- repairing -----------------------------------------------------------------------------
+
+    def _visit(self, site: Site) -> None:
+        undecided = {n: g for n, g in self._groups_at(site.atoms()).items() if n in self._open}
+        gone = site.gone(self.outcome.removed)
+        touched = bool(undecided) or (gone is not None and gone.any())
+        self._stream.move(site.number)
+        if not touched and not self._stream.differs(site.x):
+            return
+        folds = self._gather(site)
+        weight = self._weight(site)
+        bias = self._bias(site, weight)
+        if undecided:
+            dead = site.dead(self.outcome.removed)
+            here = Evidence(
+                site, folds, weight, self._stream.differs(site.x), None if dead is None else ~dead
+            )
+            self._decide(undecided, here if site.rows_groups == 1 else None)
+            gone = site.gone(self.outcome.removed)
+        if (gone is None or not gone.any()) and not self._stream.differs(site.x):
+            return
+        self._repair(site, folds, weight, bias, gone)
+
+    def _gather(self, site: Site) -> list[Moments]:
+        return gather(
+            site, self._stream.batches,
+            lambda b: (self._stream.changed(site.x, b), self._stream.original(site.y, b)),
+            self._folds,
+        )  # fmt: skip
+
+    def _bias(self, site: Site, weight: Array) -> Array:
+        """Return the bias that the site's output includes [groups, outputs]."""
+        bias = np.zeros(weight.shape[0] * weight.shape[2])
+        spot = site.bias
+        if spot is not None and spot.own and spot.parameter:
+            bias = self._read(spot.parameter).astype(np.float64).reshape(-1) * spot.scale
+        return bias.reshape(weight.shape[0], -1)
+
+    def _repair(
+        self,
+        site: Site,
+        folds: list[Moments],
+        weight: Array,
+        bias: Array,
+        gone: NDArray[np.bool_] | None,
+    ) -> None:
+        groups, kernel = site.rows_groups, site.rows.kernel
+        if gone is None:
+            gone = np.zeros(weight.shape[1] * groups // kernel, bool)
+        kept = np.repeat(~gone, kernel).reshape(groups, -1)
+        dead = site.dead(self.outcome.removed)
+        alive = np.ones(bias.size, bool) if dead is None else ~dead
+        new = np.where(kept[:, :, None], weight, 0.0)
+        new_bias = bias.copy()
+        if alive.any() and kept.any():
+            if groups == 1:
+                parts = [f.part(kept[0]).outputs(alive) for f in folds]
+                solution = self._solve(site, parts, weight[:, kept[0]][:, :, alive], bias[:, alive])
+                new[0][np.ix_(kept[0], alive)] = solution.weight[0]
+                new_bias[:, alive] = solution.bias
+            else:
+                parts = [_blank(f, kept) for f in folds]
+                solution = self._solve(site, parts, new, bias)
+                new, new_bias = solution.weight, solution.bias
+            self.outcome.repairs.append(
+                Repaired(site.node.name, solution.method, solution.ridge, solution.error, solution.before)
+            )
+        self._store(site, new, new_bias - bias)
+
+    def _solve(self, site: Site, folds: list[Moments], weight: Array, bias: Array) -> Solution:
+        return refit(folds, weight, bias, free=site.bias is not None, methods=self._methods)
+
+    def _store(self, site: Site, weight: Array, shift: Array) -> None:
+        key = site.weight.chain.parameter.key
+        like = self._content(key)
+        self._set(key, site.weight.store(weight, like))
+        shift = shift.reshape(-1)
+        if site.bias is None or not shift.any():
+            return
+        if not site.bias.parameter:
+            self.outcome.biases[site.y] = shift.astype(np.float32)
+            self._stream.biases[site.number] = shift.astype(np.float32)
+            return
+        old = self._content(site.bias.parameter)
+        changed = old.astype(np.float64) + shift.reshape(old.shape) / site.bias.scale
+        self._set(site.bias.parameter, changed.astype(old.dtype))
+
+    def _set(self, key: str, array: Array) -> None:
+        self.outcome.weights[key] = array
+        self._stream.weights[key] = array
+
+    # ---- masking -------------------------------------------------------------------------------
+
+    def _mask(self, contraction: Contraction) -> None:
+        """Zero what leaves in front of an operator whose weights are not repaired."""
+        node, position = contraction.node, contraction.position
+        key = node.inputs[position]
+        shape = self._deps.ctx.shape(key) or ()
+        keep: Array | None = None
+        for factor in self._deps.ctx.factors_of.get(key, ()):
+            if not set(factor.axes) & set(contraction.axes):
+                continue
+            roots = self._deps.roots[factor.labels]
+            self._decide(self._groups_at(np.unique(roots)), None)
+            flags = self.outcome.removed[roots]
+            if flags.any():
+                sizes = [s if a in factor.axes else 1 for a, s in enumerate(shape)]
+                part = ~flags.transpose(np.argsort(factor.axes)).reshape(sizes)
+                keep = part if keep is None else keep & part
+        dtype = self._deps.settings[0].dtypes.get(key)
+        if keep is not None and dtype is not None and node.op not in _INTEGER:
+            kind = helper.tensor_dtype_to_np_dtype(dtype)
+            self._stream.masks.append(Mask(node.index, position, keep.astype(kind)))
+
+
+_INTEGER = ("ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul")
+
+
+def _blank(moments: Moments, kept: NDArray[np.bool_]) -> Moments:
+    """Zero features that left."""
+    flags = np.concatenate([kept, np.ones((len(kept), 1), bool)], axis=1)
+    return Moments(
+        moments.gram * (flags[:, :, None] & flags[:, None, :]),
+        moments.cross * flags[:, :, None],
+        moments.energy,
+    )

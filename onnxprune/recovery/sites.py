@@ -1,0 +1,253 @@
+"""Find the operators whose weights can be repaired, and the inputs that have to be masked instead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onnxprune.recovery.unfold import Convolution, Product, convolution_of
+from onnxprune.recovery.weights import FLOATS, Chain, MatrixView, count_uses, find_chain, numeric
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from onnxprune.core.context import Contraction
+    from onnxprune.core.dependencies import Dependencies
+    from onnxprune.core.graph import Node
+    from onnxprune.core.labels import LabelArray
+
+_ROWS_FREE_BIAS = 11
+"""Opset from which Gemm's addend may be left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bias:
+    """Where a constant can be added to a site's output.
+
+    Attributes:
+        parameter: key of the vector, "" when the node gets a new one.
+        own: whether the node itself reads the vector, so that its output includes it.
+        scale: factor that the operator applies to it.
+    """
+
+    parameter: str
+    own: bool
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Site:
+    """An operator with a constant weight.
+
+    Attributes:
+        node: the operator.
+        x: key of its computed input.
+        position: which input that is.
+        axis: axis of the input that is summed.
+        rows: how input and output become rows.
+        weight: its weight as matrices.
+        bias: where a constant can go, None for nowhere.
+        labels: label sets of each input channel, one array per factor.
+        outputs: label sets of each output channel, one array per factor.
+    """
+
+    node: Node
+    x: str
+    position: int
+    axis: int
+    rows: Convolution | Product
+    weight: MatrixView
+    bias: Bias | None
+    labels: tuple[LabelArray, ...]
+    outputs: tuple[LabelArray, ...]
+
+    @property
+    def number(self) -> int:
+        """Position of the node in the graph."""
+        return self.node.index
+
+    @property
+    def y(self) -> str:
+        """Key of the output."""
+        return self.node.outputs[0]
+
+    @property
+    def rows_groups(self) -> int:
+        """Number of channel groups, each a problem of its own."""
+        return self.weight.groups
+
+    def gone(self, removed: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+        """Return which input channels are removed; None when the site has no labels."""
+        return _any(self.labels, removed)
+
+    def dead(self, removed: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+        """Return which output channels are removed."""
+        return _any(self.outputs, removed)
+
+    def atoms(self) -> NDArray[np.int64]:
+        """Return the label sets of its input channels."""
+        return np.unique(np.concatenate([a.ravel() for a in self.labels] or [np.zeros(0, np.int64)]))
+
+
+def _any(factors: tuple[LabelArray, ...], removed: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    result: NDArray[np.bool_] | None = None
+    for labels in factors:
+        flags = removed[labels]
+        result = flags if result is None else result | flags
+    return result
+
+
+@dataclass(slots=True)
+class Sites:
+    """All places where removal is felt.
+
+    Attributes:
+        sites: operators that can be repaired, in order.
+        masked: contractions of the main graph whose input is masked instead, in order.
+        refused: why, by node.
+    """
+
+    sites: list[Site] = field(default_factory=list)
+    masked: list[Contraction] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def find_sites(deps: Dependencies) -> Sites:
+    """List repairable operators of the main graph, and contractions that are not."""
+    found = Sites()
+    uses = count_uses(deps)
+    readers: dict[str, list[Node]] = {}
+    for node in deps.graph.nodes:
+        for key in node.inputs:
+            readers.setdefault(key, []).append(node)
+    taken: set[int] = set()
+    for contraction in deps.ctx.contractions:
+        node = contraction.node
+        if node.scope:
+            continue
+        site = _site(deps, contraction, uses, readers)
+        if isinstance(site, Site):
+            found.sites.append(site)
+            taken.add(node.index)
+        else:
+            found.masked.append(contraction)
+            found.refused[node.name] = site
+    found.sites.sort(key=lambda s: s.number)
+    found.masked.sort(key=lambda c: c.node.index)
+    return found
+
+
+def _site(
+    deps: Dependencies,
+    contraction: Contraction,
+    uses: Mapping[str, int],
+    readers: Mapping[str, list[Node]],
+) -> Site | str:
+    node, position = contraction.node, contraction.position
+    if node.domain or node.op not in ("Conv", "ConvTranspose", "MatMul", "Gemm"):
+        return f"{node.op} is not refitted"
+    if node.op.startswith("Conv") and position != 0:
+        return "its data is constant"
+    if position > 1 or deps.settings[0].dtypes.get(node.inputs[position]) not in FLOATS:
+        return "its data is quantised"
+    x, w = node.inputs[position], node.inputs[1 - position]
+    shape = deps.ctx.shape(x)
+    chain = find_chain(deps, w, uses)
+    if isinstance(chain, str):
+        return f"its weight is {chain}"
+    if shape is None or deps.ctx.shape(node.outputs[0]) is None:
+        return "of unknown shape"
+    axis = contraction.axes[0]
+    labels = []
+    for factor in deps.ctx.factors_of.get(x, ()):
+        if axis in factor.axes:
+            if len(factor.axes) > 1:
+                return "its channels differ from row to row"
+            labels.append(deps.roots[factor.labels])
+    made = _rows(node, position, len(shape), deps.ctx.shape(w) or (), chain)
+    if isinstance(made, str):
+        return made
+    rows, view, outer = made
+    outputs = tuple(
+        deps.roots[f.labels]
+        for f in deps.ctx.factors_of.get(node.outputs[0], ())
+        if f.axes == (outer,)
+    )
+    bias = _bias(deps, node, view, position, uses, readers)
+    return Site(node, x, position, axis, rows, view, bias, tuple(labels), outputs)
+
+
+def _rows(
+    node: Node, position: int, rank: int, weight: tuple[int, ...], chain: Chain
+) -> tuple[Convolution | Product, MatrixView, int] | str:
+    """Describe rows, weight and the output axis that the weight makes."""
+    if node.op.startswith("Conv"):
+        rows = convolution_of(node, weight)
+        if rows is None:
+            return "a transposed convolution with padding of its own"
+        return rows, MatrixView(chain, node.op, rows.groups), 1
+    if int(np.prod(weight[:-2], dtype=np.int64)) != 1 or len(weight) < 2:
+        return "its weight is no matrix"
+    if node.op == "Gemm":
+        turned = bool(node.attribute("transB" if position == 0 else "transA", 0))
+        data_turned = bool(node.attribute("transA" if position == 0 else "transB", 0))
+        inner = -1 if data_turned == (position == 1) else -2
+        view = MatrixView(
+            chain, "Gemm", flip=turned if position == 0 else not turned,
+            scale=numeric(node, "alpha", 1.0),
+        )  # fmt: skip
+        return Product(inner, -1 if position == 0 else -2), view, 1 - position
+    if rank < 2:
+        return "its data is a vector"
+    if position == 0:
+        outer = max(rank, len(weight)) - 1
+        return Product(-1, -1), MatrixView(chain, "MatMul"), outer
+    outer = max(rank, len(weight)) - 2
+    return Product(-2, -2), MatrixView(chain, "MatMul", flip=True), outer
+
+
+def _bias(
+    deps: Dependencies,
+    node: Node,
+    view: MatrixView,
+    position: int,
+    uses: Mapping[str, int],
+    readers: Mapping[str, list[Node]],
+) -> Bias | None:
+    shape = deps.ctx.shape(node.outputs[0]) or ()
+    if node.op != "MatMul":
+        key = node.input(2)
+        if node.op == "Gemm" and position == 1:
+            return None
+        if not key:
+            allowed = node.op != "Gemm" or node.opset >= _ROWS_FREE_BIAS
+            return Bias("", own=True) if allowed and view.chain.parameter.dtype == 1 else None
+        outputs = shape[1]
+        scale = numeric(node, "beta", 1.0) if node.op == "Gemm" else 1.0
+        return Bias(key, own=True, scale=scale) if _vector(deps, key, outputs, uses) else None
+    after = readers.get(node.outputs[0], [])
+    if position != 0 or len(after) != 1 or after[0].op != "Add" or after[0].domain:
+        return None
+    if uses.get(node.outputs[0], 0) != 1:
+        return None
+    key = next((k for k in after[0].inputs if k != node.outputs[0]), "")
+    if not key or after[0].attribute("axis") is not None:
+        return None
+    return Bias(key, own=False) if _vector(deps, key, shape[-1], uses) else None
+
+
+def _vector(deps: Dependencies, key: str, size: int, uses: Mapping[str, int]) -> bool:
+    parameter = deps.graph.parameters.get(key)
+    return (
+        parameter is not None
+        and not parameter.overridable
+        and uses.get(key, 0) == 1
+        and parameter.dtype in FLOATS
+        and bool(parameter.shape)
+        and parameter.shape[-1] == size
+        and int(np.prod(parameter.shape)) == size
+    )

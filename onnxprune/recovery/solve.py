@@ -1,0 +1,167 @@
+"""Solve a site's least-squares problem with the ridge that held-back samples prefer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onnxprune.recovery.moments import Moments, total, variance
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Array = np.ndarray
+
+RIDGES = tuple(float(r) for r in np.logspace(-5, 1, 13))
+"""Ridges to try, relative to the mean variance of the features."""
+
+_SKETCH = 48
+"""Outputs are combined at random to at most so many while a ridge is chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """New weights of a site.
+
+    Attributes:
+        weight: [groups, features, outputs].
+        bias: [groups, outputs].
+        method: `least-squares`, `bias` or `none`.
+        ridge: the ridge chosen.
+        error: held-back error, relative to the variance of the target.
+        before: the same for the weights as they were.
+    """
+
+    weight: Array
+    bias: Array
+    method: str
+    ridge: float
+    error: float
+    before: float
+
+
+class Problem:
+    """Moments with the constant taken out, ready for many ridges.
+
+    Args:
+        moments: moments to fit on.
+        weight: weights to stay close to.
+        bias: the bias there is.
+        free: whether the bias may change.
+    """
+
+    def __init__(self, moments: Moments, weight: Array, bias: Array, *, free: bool) -> None:
+        count = max(moments.rows, 1.0)
+        gram, cross = moments.gram[:, :-1, :-1], moments.cross[:, :-1]
+        self._weight, self._bias, self._free = weight, bias, free
+        self._mean_x = moments.gram[:, :-1, -1] / count
+        self._mean_y = moments.cross[:, -1] / count
+        if free:
+            outer = self._mean_x[:, :, None] * self._mean_x[:, None, :]
+            gram = gram - count * outer
+            cross = cross - count * self._mean_x[:, :, None] * self._mean_y[:, None, :]
+        else:
+            cross = cross - moments.gram[:, :-1, -1:] * bias[:, None, :]
+        self._values, self._vectors = np.linalg.eigh(gram)
+        self._values = np.maximum(self._values, 0.0)
+        self.scale = self._values.mean(axis=1) + 1e-30
+        self._missing = self._vectors.transpose(0, 2, 1) @ (cross - gram @ weight)
+
+    def at(self, ridge: float) -> tuple[Array, Array]:
+        """Return weight and bias for a ridge."""
+        damp = self._values + ridge * self.scale[:, None]
+        weight = self._weight + self._vectors @ (self._missing / damp[:, :, None])
+        return weight, self.bias_of(weight)
+
+    def bias_of(self, weight: Array) -> Array:
+        """Return the bias that suits a weight best."""
+        if not self._free:
+            return self._bias
+        return self._mean_y - np.einsum("gf,gfo->go", self._mean_x, weight)
+
+
+def squared_error(moments: Moments, weight: Array, bias: Array) -> float:
+    """Return the summed squared error of a weight on the rows of some moments."""
+    full = np.concatenate([weight, bias[:, None, :]], axis=1)
+    fitted = moments.gram @ full
+    return float(moments.energy.sum() + ((fitted - 2 * moments.cross) * full).sum())
+
+
+def refit(
+    folds: Sequence[Moments],
+    weight: Array,
+    bias: Array,
+    *,
+    free: bool,
+    ridges: Sequence[float] = RIDGES,
+    methods: Sequence[str] = ("none", "bias", "least-squares"),
+) -> Solution:
+    """Choose among ways to repair a weight by the error on held-back samples, then use all samples.
+
+    Args:
+        folds: moments of the kept features by fold.
+        weight: kept weights as they were [groups, features, outputs].
+        bias: bias as it was [groups, outputs].
+        free: whether the bias may change.
+        ridges: ridges to try.
+        methods: what may be done.
+    """
+    everything = total(folds)
+    if len(folds) < 2:  # nothing can be held back
+        return _unchecked(everything, weight, bias, free=free, methods=methods)
+    small, small_weight, small_bias = _sketch(folds, weight, bias)
+    whole = total(small)
+    errors: dict[tuple[str, float], float] = {}
+    for fold in small:
+        problem = Problem(whole - fold, small_weight, small_bias, free=free)
+        tried = {("none", 0.0): (small_weight, small_bias)}
+        if "bias" in methods and free:
+            tried["bias", 0.0] = (small_weight, problem.bias_of(small_weight))
+        if "least-squares" in methods:
+            tried |= {("least-squares", r): problem.at(r) for r in ridges}
+        for name, solution in tried.items():
+            errors[name] = errors.get(name, 0.0) + squared_error(fold, *solution)
+    (method, ridge), best = min(errors.items(), key=lambda item: item[1])
+    scale = variance(whole)
+    before = errors["none", 0.0] / scale
+    if method == "none":
+        return Solution(weight, bias, method, 0.0, before, before)
+    problem = Problem(everything, weight, bias, free=free)
+    if method == "bias":
+        return Solution(weight, problem.bias_of(weight), method, 0.0, best / scale, before)
+    return Solution(*problem.at(ridge), method, ridge, best / scale, before)
+
+
+def _unchecked(
+    everything: Moments, weight: Array, bias: Array, *, free: bool, methods: Sequence[str]
+) -> Solution:
+    scale = variance(everything)
+    before = squared_error(everything, weight, bias) / scale
+    if methods[-1] == "none":
+        return Solution(weight, bias, "none", 0.0, before, before)
+    problem = Problem(everything, weight, bias, free=free)
+    if methods[-1] == "bias":
+        new = weight, problem.bias_of(weight)
+    else:  # one sample alone: stay close
+        ridge = 1e-2 + weight.shape[1] / max(everything.rows, 1.0)
+        new = problem.at(ridge)
+    return Solution(*new, methods[-1], 0.0, squared_error(everything, *new) / scale, before)
+
+
+def _sketch(
+    folds: Sequence[Moments], weight: Array, bias: Array
+) -> tuple[list[Moments], Array, Array]:
+    """Combine many outputs to few: squared errors keep their expectation."""
+    outputs = weight.shape[2]
+    if outputs <= _SKETCH or len(weight) > 1:
+        return list(folds), weight, bias
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (outputs, _SKETCH)) / np.sqrt(_SKETCH)
+    # the energy of a combination needs products of outputs; only differences matter for a choice,
+    # so the sum of the original energies stands in for it
+    energy = [np.repeat(f.energy.sum(axis=1, keepdims=True) / _SKETCH, _SKETCH, 1) for f in folds]
+    small = [
+        Moments(f.gram, f.cross @ signs, e) for f, e in zip(folds, energy, strict=True)
+    ]
+    return small, weight @ signs, bias @ signs

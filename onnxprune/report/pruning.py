@@ -1,0 +1,154 @@
+"""The report of a pruned model."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import TYPE_CHECKING
+
+from onnxprune.report.analysis import count_nodes
+from onnxprune.report.frozen import frozen_entries
+from onnxprune.report.models import Achieved, ModelFacts, PruneReport, Verified
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from onnxprune.analysis import Analysis
+    from onnxprune.core.plan import PrunePlan
+    from onnxprune.io import Written
+    from onnxprune.plans import Draft
+    from onnxprune.verify import Verification
+
+COARSE = 0.01
+"""Share of the model by which a target may be exceeded before it is worth a word."""
+
+_FLAGS = {
+    "ratio": "ratio",
+    "params": "remove_params",
+    "macs": "remove_macs",
+    "bytes": "max_bytes",
+}
+
+
+def report_pruning(
+    analysis: Analysis,
+    draft: Draft,
+    written: Written,
+    *,
+    verification: Verification | None,
+    requested: Mapping[str, float | int | str] | None,
+    seconds: Mapping[str, float],
+) -> PruneReport:
+    """Describe what was done to a model.
+
+    Args:
+        analysis: the original.
+        draft: the plan and the model it made.
+        written: the file written.
+        verification: what verification found, if it ran.
+        requested: the target as given; by default it is taken from the plan.
+        seconds: time by stage.
+    """
+    plan = draft.plan
+    before, after = analysis.cost(), analysis.cost(draft.removed)
+    model = analysis.model
+    source = ModelFacts(
+        path=str(model.path), sha256=model.sha256, bytes=model.size_bytes, params=before.params,
+        macs=before.macs, nodes=count_nodes(analysis.proto.graph),
+    )  # fmt: skip
+    target = ModelFacts(
+        path=str(written.path), sha256=written.sha256, bytes=written.size_bytes,
+        params=after.params, macs=after.macs, nodes=count_nodes(draft.rewritten.proto.graph),
+    )  # fmt: skip
+    achieved = Achieved(
+        params=_removed(source.params, target.params),
+        macs=_removed(source.macs, target.macs),
+        bytes=_removed(source.bytes, target.bytes),
+    )
+    return PruneReport(
+        input=source,
+        output=target,
+        plan_sha256=plan.digest,
+        requested=dict(requested or _requested(plan)),
+        settings=plan.settings,
+        achieved=achieved,
+        groups_pruned=len(plan.groups),
+        groups_kept=len(analysis.deps.groups) - len(plan.groups),
+        groups_frozen=sum(1 for e in frozen_entries(analysis) if e.params or e.macs),
+        approximate=any(not g.exact for g in plan.groups),
+        dropped=dict(draft.dropped),
+        verified=None if verification is None else verified(verification),
+        notes=_notes(analysis, plan, achieved, draft.dropped),
+        seconds=dict(seconds),
+        peak_rss_bytes=peak_rss_bytes(),
+    )
+
+
+def verified(verification: Verification) -> Verified:
+    """Return what a report keeps of a verification."""
+    return Verified(
+        exact=verification.exact,
+        max_abs=finite(verification.max_abs),
+        max_rel=finite(verification.max_rel),
+        feeds=verification.feeds,
+    )
+
+
+def finite(number: float) -> float | None:
+    """Return a number, or None where JSON has no way to write it."""
+    return number if math.isfinite(number) else None
+
+
+def peak_rss_bytes() -> int | None:
+    """Return the largest memory of this process so far, None where the system does not tell."""
+    if sys.platform == "win32":
+        return None
+    import resource  # noqa: PLC0415  # there is none on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _removed(before: int, after: int) -> float:
+    return round(1 - after / before, 6) if before else 0.0
+
+
+def _requested(plan: PrunePlan) -> dict[str, float | int | str]:
+    metric = plan.settings.get("target")
+    amount = plan.settings.get("amount")
+    return {_FLAGS[metric]: amount} if metric in _FLAGS and amount is not None else {}
+
+
+def _notes(
+    analysis: Analysis, plan: PrunePlan, achieved: Achieved, dropped: Mapping[str, str]
+) -> list[str]:
+    notes = [
+        f"group {group} was left out, because a node cannot follow: {reason}"
+        for group, reason in dropped.items()
+    ]
+    metric, amount = plan.settings.get("target"), plan.settings.get("amount")
+    if metric in ("params", "macs"):
+        done: float = getattr(achieved, metric)
+        if done > amount + COARSE:
+            notes.append(
+                f"the groups are too coarse for this target: {done:.1%} of the {metric} left, "
+                f"{amount:.1%} were asked for"
+            )
+    elif metric == "bytes":
+        size = analysis.model.size_bytes
+        left = round((1 - achieved.bytes) * size)
+        if amount - left > COARSE * size:
+            notes.append(
+                f"the groups are too coarse for this target: {left} bytes remain, {amount:.0f} "
+                "were allowed"
+            )
+    elif metric == "ratio":
+        short = [g for g in plan.groups if abs(len(g.removed) / g.size - amount) > COARSE]
+        if short:
+            notes.append(
+                f"{len(short)} of {len(plan.groups)} groups gave another share than {amount:.1%}: "
+                "they are too small for it, or limits hold them"
+            )
+    if any(not g.exact for g in plan.groups):
+        notes.append("approximate groups were pruned: outputs differ from the masked original")
+    return notes

@@ -1,0 +1,74 @@
+"""Cases of single nodes beyond onnx's own: several channels, groups, tables of indices, old forms.
+
+onnx's examples show an operator with as little data as possible, often a single channel. What a
+pruner has to get right starts where there are several.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from onnx import NodeProto, TensorProto, helper
+
+from onnxprune.testing.node_cases import NodeCase
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+OPSET = 21
+IR_VERSION = 10
+
+
+def made_case(  # noqa: PLR0913 - a node has many parts
+    name: str,
+    op: str,
+    inputs: Sequence[np.ndarray | None],
+    *,
+    outputs: int | Sequence[str] = 1,
+    opset: int = OPSET,
+    domain: str = "",
+    types: dict[int, int] | None = None,
+    **attributes: Any,  # noqa: ANN401 - whatever the operator has
+) -> NodeCase:
+    """Make a case of one node.
+
+    Args:
+        name: name of the case.
+        op: operator type.
+        inputs: contents of the inputs; None leaves one out.
+        outputs: how many outputs, or their names, "" for one left out.
+        opset: version of the operator's domain.
+        domain: domain of the operator.
+        types: ONNX element types of inputs that NumPy's type does not tell.
+        **attributes: attributes of the node.
+
+    Example:
+        >>> made_case("relu", "Relu", [np.ones((2, 3), np.float32)]).node.op_type
+        'Relu'
+    """
+    names = ["" if v is None else f"x{i}" for i, v in enumerate(inputs)]
+    out = [f"y{i}" for i in range(outputs)] if isinstance(outputs, int) else list(outputs)
+    kinds = types or {}
+    given = {n: v for n, v in zip(names, inputs, strict=True) if v is not None}
+    node = helper.make_node(op, names, out, domain=domain or None, **attributes)
+    declared = [
+        helper.make_tensor_value_info(
+            n, kinds.get(i, helper.np_dtype_to_tensor_dtype(v.dtype)), v.shape
+        )
+        for i, (n, v) in enumerate(zip(names, inputs, strict=True))
+        if v is not None
+    ]
+    graph = helper.make_graph([node], name, declared, [_untyped(node, o) for o in out if o])
+    imports = [helper.make_opsetid(domain, opset)]
+    if domain:
+        imports.append(helper.make_opsetid("", OPSET))
+    model = helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION)
+    return NodeCase(name, model, dict(given), {}, rtol=1e-3, atol=1e-7, expanded=False)
+
+
+def _untyped(node: NodeProto, name: str) -> Any:  # noqa: ANN401 - protobuf
+    info = helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+    info.type.Clear()
+    assert name in node.output
+    return info
