@@ -53,7 +53,9 @@ def names_of_groups(analysis: Analysis) -> dict[str, set[str]]:
 def _matching(names: dict[str, set[str]], option: str, pattern: str) -> set[str]:
     found = {i for i, known in names.items() if any(fnmatch.fnmatchcase(n, pattern) for n in known)}
     if not found:
-        message = f"{option} '{printable(pattern)}' matches no group, and no parameter or node of one"
+        message = (
+            f"{option} '{printable(pattern)}' matches no group, and no parameter or node of one"
+        )
         hint = "`onnxprune analyze MODEL --json -` lists groups with their parameters and nodes"
         raise InvalidConfigError(message, hint=hint)
     return found

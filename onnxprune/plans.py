@@ -102,7 +102,9 @@ def check_plan(analysis: Analysis, plan: PrunePlan) -> NDArray[np.bool_]:
         group = groups[entry.id]
         atoms = group.atoms[np.array(entry.removed, np.int64)]
         if not _same_slices(plan_group(analysis, group, atoms, {}), entry):
-            message = f"in group '{printable(entry.id)}', `slices` are not what `removed` stands for"
+            message = (
+                f"in group '{printable(entry.id)}', `slices` are not what `removed` stands for"
+            )
             raise PlanMismatchError(
                 message, hint="the plan was edited, or made by another version; make a new one"
             )

@@ -93,7 +93,9 @@ def make_plan(
     counts = _keep_sites(analysis, candidates, counts, flags)
     if not any(counts):
         message = "nothing was removed: every group is at its floor for this target"
-        raise NothingToPruneError(message, hint="raise the target, or lower --min-channels, --align")
+        raise NothingToPruneError(
+            message, hint="raise the target, or lower --min-channels, --align"
+        )
     after = analysis.cost(flags(counts))
     return PrunePlan(
         model_sha256=analysis.model.sha256,
@@ -180,15 +182,13 @@ def _saves_more(analysis: Analysis, elements: list[Group], rows: Group) -> bool:
         for group in groups:
             flat = np.zeros(group.size)
             steps = make_candidate(analysis.deps, group, flat, analysis.sites, Limits())
-            atoms.append(steps.atoms(min(steps.limit, len(steps.steps) // 2)))
+            atoms.append(steps.atoms(min(steps.limit, steps.size // 2)))
         return analysis.cost(analysis.deps.removed_labels(np.concatenate(atoms))).params
 
     return half(elements) < half([rows]) - analysis.cost().params * _CLEARLY
 
 
-def _why_nothing(
-    analysis: Analysis, candidates: Sequence[Candidate], settings: Settings
-) -> str:
+def _why_nothing(analysis: Analysis, candidates: Sequence[Candidate], settings: Settings) -> str:
     if candidates:
         why = "; ".join(sorted({f"{c.group.id}: {c.reason}" for c in candidates})[:5])
         return f"nothing can be removed: {why}"
@@ -209,11 +209,16 @@ def _why_nothing(
         reasons[text] = reasons.get(text, 0) + 1
     top = sorted(reasons.items(), key=lambda item: -item[1])[:5]
     listed = "; ".join(f"{text} ({count} channels)" for text, count in top)
-    return f"nothing can be removed: {listed or 'the model has no weights that could lose channels'}"
+    return (
+        f"nothing can be removed: {listed or 'the model has no weights that could lose channels'}"
+    )
 
 
 def _keep_sites(
-    analysis: Analysis, candidates: list[Candidate], counts: list[int], flags: Any  # noqa: ANN401
+    analysis: Analysis,
+    candidates: list[Candidate],
+    counts: list[int],
+    flags: Any,  # noqa: ANN401
 ) -> list[int]:
     """Give back steps where several groups together would empty an axis."""
     counts = list(counts)
@@ -250,9 +255,7 @@ def plan_group(
     )
 
 
-def _plan_slices(
-    analysis: Analysis, group: Group, flags: NDArray[np.bool_]
-) -> list[PlanSlice]:
+def _plan_slices(analysis: Analysis, group: Group, flags: NDArray[np.bool_]) -> list[PlanSlice]:
     """List every cut once: copies of a shared vector go by the name of their original."""
     found: dict[str, PlanSlice] = {}
     for part in group.slices:

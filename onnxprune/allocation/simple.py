@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @allocation("uniform")
 def uniform(candidates: Sequence[Candidate]) -> list[Scores]:
     """The same fraction of every group."""
-    return [(np.arange(len(c.steps)) + 0.5) / max(1, len(c.steps)) for c in candidates]
+    return [(np.arange(len(c.scores)) + 0.5) / max(1, c.size) for c in candidates]
 
 
 @allocation("global")

@@ -58,7 +58,7 @@ def solve(
     def counts(taken: int) -> list[int]:
         found = np.bincount(order[:taken], minlength=len(candidates))
         return [
-            min(c.limit, limits.clip(_size(c), min(int(n), c.limit)))
+            min(c.limit, limits.clip(c.size, min(int(n), c.limit)))
             for c, n in zip(candidates, found, strict=True)
         ]
 
@@ -89,19 +89,16 @@ def counts_of_ratio(
     number = round(ratio * len(everything))
     threshold = everything[min(number, len(everything)) - 1] if number else -np.inf
     uniform = all(
-        len(p) == 0 or np.allclose(p, (np.arange(len(p)) + 0.5) / len(p)) for p in priorities
+        not len(p) or np.allclose(p, (np.arange(len(p)) + 0.5) / c.size)
+        for c, p in zip(candidates, priorities, strict=True)
     )
     result = []
     for candidate, priority in zip(candidates, priorities, strict=True):
         wanted = int(np.count_nonzero(priority <= threshold))
         if uniform:
-            wanted = round(ratio * _size(candidate))
-        result.append(min(candidate.limit, limits.clip(_size(candidate), min(wanted, candidate.limit))))
+            wanted = round(ratio * candidate.size)
+        result.append(min(candidate.limit, limits.clip(candidate.size, min(wanted, candidate.limit))))
     return result
-
-
-def _size(candidate: Candidate) -> int:
-    return max(len(candidate.steps), candidate.limit + 1)
 
 
 def _order(candidates: Sequence[Candidate], priorities: Sequence[Scores]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import sys
 from pathlib import Path
@@ -33,21 +34,18 @@ class _Console(Console):
 
 
 def show(*results: RenderableType) -> None:
-    """Print results to stdout; plain text where it is no terminal."""
+    """Print results to stdout; plain text in long lines where it is no terminal."""
     terminal = sys.stdout.isatty()
+    target = sys.stdout if terminal else io.StringIO()
     console = _Console(
-        file=sys.stdout,
-        width=None if terminal else _PIPE_WIDTH,
-        markup=False,
-        emoji=False,
+        file=target, width=None if terminal else _PIPE_WIDTH, markup=False, emoji=False,
         highlight=False,
-        soft_wrap=False,
-    )
+    )  # fmt: skip
     for result in results:
-        if isinstance(result, str):
-            console.print(safe(result), no_wrap=not terminal)
-        else:
-            console.print(result)
+        console.print(safe(result) if isinstance(result, str) else result)
+    if isinstance(target, io.StringIO):
+        lines = target.getvalue().splitlines()
+        sys.stdout.write("\n".join(line.rstrip() for line in lines) + "\n")
 
 
 def rows_on_screen() -> int | None:

@@ -22,18 +22,16 @@ def rules(json_path: Path | None) -> None:
     """List the operators that the analysis understands."""
     from onnxprune.cli.console import STDOUT, show, write_document  # noqa: PLC0415
     from onnxprune.report.listing import list_rules  # noqa: PLC0415
-    from onnxprune.report.tables import plain_table  # noqa: PLC0415
+    from onnxprune.report.tables import rule_table  # noqa: PLC0415
 
     report = list_rules()
     if json_path is not None:
         write_document(report, json_path, ())
     if json_path == STDOUT:
         return
-    table = plain_table("Rules", "operator", "domain", "since", "family", right=("since",))
-    for entry in report.rules:
-        family = entry.module.rpartition(".")[2]
-        table.add_row(entry.op, entry.domain, str(entry.since), family)
-    show(table, "  Any other operator freezes what goes into it, and `analyze` says so.")
+    show(
+        rule_table(report), "  Any other operator freezes what goes into it, and `analyze` says so."
+    )
 
 
 @click.command()

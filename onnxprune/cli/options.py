@@ -23,7 +23,10 @@ class _Dims(click.ParamType[dict[str, int]]):
     name = "SIZES"
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None  # noqa: ANN401
+        self,
+        value: Any,
+        param: click.Parameter | None,
+        ctx: click.Context | None,  # noqa: ANN401
     ) -> dict[str, int]:
         """Parse the text; symbols may hold anything but commas."""
         if isinstance(value, dict):
@@ -43,7 +46,10 @@ class _Align(click.ParamType["int | str"]):
     name = "N|auto"
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None  # noqa: ANN401
+        self,
+        value: Any,
+        param: click.Parameter | None,
+        ctx: click.Context | None,  # noqa: ANN401
     ) -> int | str:
         """Parse the text."""
         if value == "auto" or isinstance(value, int):
@@ -109,7 +115,7 @@ _PLAN = (
                  help="Prune groups as well whose removal changes a normalisation."),
     click.option("--seed", type=int, default=0, show_default=True, metavar="N",
                  help="Seed of everything random."),
-    click.option("--align", type=_Align(), default=1, show_default=True,
+    click.option("--align", type=_Align(), default=1, show_default=True, metavar="N|auto",
                  help="Keep a multiple of this many channels in every group."),
     click.option("--min-channels", type=int, default=1, show_default=True, metavar="N",
                  help="Keep at least this many of every group."),

@@ -241,63 +241,111 @@ def _balances(
     return [t for t in unique.values() if len(t) > 1]
 
 
+@dataclass(frozen=True, slots=True)
+class _Members:
+    """Pairs of a removable label set and a slice that holds it."""
+
+    roots: LabelArray
+    slices: LabelArray
+    order: LabelArray
+
+
+def _members(deps: Dependencies, stays: NDArray[np.bool_]) -> _Members:
+    roots, slices, order = [], [], []
+    start = 0
+    for number, part in enumerate(deps.slices):
+        found, first = np.unique(part.roots, return_index=True)
+        free = ~stays[found]
+        roots.append(found[free])
+        slices.append(np.full(int(free.sum()), number))
+        order.append(start + first[free])
+        start += part.roots.size
+    empty = [np.zeros(0, np.int64)]
+    return _Members(*(np.concatenate(x or empty) for x in (roots, slices, order)))
+
+
 def _groups(
     deps: Dependencies, stays: NDArray[np.bool_], approximate: dict[int, FrozenReason]
 ) -> tuple[Group, ...]:
+    """Gather atoms by the parameter axes that produce them."""
+    members = _members(deps, stays)
     count = len(deps.roots)
-    signatures: dict[int, list[int]] = {}
-    everywhere: dict[int, list[int]] = {}
+    consumed = np.array([p.consumed for p in deps.slices], bool)
     is_row = np.zeros(count, bool)
-    order: dict[int, int] = {}
-    for number, part in enumerate(deps.slices):
-        members = [r for r in dict.fromkeys(part.roots.ravel().tolist()) if not stays[r]]
-        for root in members:
-            everywhere.setdefault(root, []).append(number)
-            if not part.consumed:
-                signatures.setdefault(root, []).append(number)
-                order.setdefault(root, len(order))
-        if part.level:
-            is_row[members] = True
-    buckets: dict[tuple[bool, bool, tuple[int, ...]], list[int]] = {}
-    for root in sorted(everywhere, key=lambda r: (order.get(r, count), r)):
-        producers = signatures.get(root) or everywhere[root]
-        names = dict.fromkeys(
-            (deps.slices[n].parameter, deps.slices[n].axes) for n in producers
-        )
-        key = (bool(is_row[root]), root in approximate, tuple(names))  # type: ignore[arg-type]
-        buckets.setdefault(key, []).append(root)
-    components = _components(deps, everywhere)
+    level = np.array([p.level for p in deps.slices], np.int64)
+    is_row[members.roots[level[members.slices] > 0]] = True
+    produced = ~consumed[members.slices]
+    has_producer = np.zeros(count, bool)
+    has_producer[members.roots[produced]] = True
+    counts = produced | ~has_producer[members.roots]
+    signature = _signatures(deps, members, counts, count)
+    inexact = np.zeros(count, bool)
+    inexact[list(approximate)] = True
+    first = np.full(count, np.iinfo(np.int64).max)
+    late = np.where(counts, 0, np.int64(1) << 60)
+    np.minimum.at(first, members.roots, members.order + late)
+    atoms = np.unique(members.roots)
+    atoms = atoms[np.lexsort((atoms, first[atoms]))]
+    buckets: dict[tuple[int, bool, bool], int] = {}
+    bucket_of = np.full(count, -1)
+    for atom in atoms.tolist():
+        key = (int(signature[atom]), bool(is_row[atom]), bool(inexact[atom]))
+        bucket_of[atom] = buckets.setdefault(key, len(buckets))
+    by_bucket = [atoms[bucket_of[atoms] == n] for n in range(len(buckets))]
+    parts = np.unique(np.stack([bucket_of[members.roots], members.slices]), axis=1)
+    tables: list[list[LabelArray]] = [[] for _ in buckets]
+    for table in deps.balances:
+        for number in np.unique(bucket_of[table]).tolist():
+            if number >= 0:
+                tables[number].append(table)
+    component = _components(members)
     groups = []
-    for number, ((rows, _, _), atoms) in enumerate(buckets.items()):
-        chosen = set(atoms)
-        parts = sorted({n for a in atoms for n in everywhere[a]})
-        reasons = [approximate[a] for a in atoms if a in approximate]
-        tables = tuple(
-            t for t in deps.balances if chosen.intersection(np.unique(t).tolist())
-        )
+    for number, (_, rows, approximates) in enumerate(buckets):
+        own = by_bucket[number]
+        reason = approximate[int(own[0])] if approximates else None
+        chosen = parts[1][parts[0] == number]
         groups.append(
             Group(
-                f"g{number}", np.array(atoms), tuple(deps.slices[n] for n in parts), int(rows),
-                not reasons, f"{reasons[0].node}: {reasons[0].reason}" if reasons else "",
-                tables, components[atoms[0]],
+                f"g{number}", own, tuple(deps.slices[n] for n in chosen), int(rows),
+                not approximates, f"{reason.node}: {reason.reason}" if reason else "",
+                tuple(tables[number]), component[int(chosen[0])],
             )  # fmt: skip
         )
     return tuple(groups)
 
 
-def _components(deps: Dependencies, everywhere: dict[int, list[int]]) -> dict[int, int]:
-    """Number the connected components of parameter axes that share atoms."""
+def _signatures(
+    deps: Dependencies, members: _Members, counts: NDArray[np.bool_], size: int
+) -> NDArray[np.uint64]:
+    """Return for each label set a number that stands for the parameter axes it comes from."""
+    names = {
+        key: n
+        for n, key in enumerate(dict.fromkeys((p.parameter, p.axes) for p in deps.slices))
+    }
+    noise = np.random.default_rng(0).integers(0, 1 << 63, len(names), np.uint64)
+    number = np.array([names[p.parameter, p.axes] for p in deps.slices], np.int64)
+    # a set may stand in an axis twice, as element and as row: it counts once
+    pairs = np.stack([members.roots[counts], number[members.slices[counts]]])
+    unique = np.unique(pairs, axis=1)
+    result = np.zeros(size, np.uint64)
+    np.add.at(result, unique[0], noise[unique[1]])
+    return result
+
+
+def _components(members: _Members) -> dict[int, int]:
+    """Number the connected components of parameter slices that share atoms."""
+    order = np.argsort(members.roots, kind="stable")
+    roots, slices = members.roots[order], members.slices[order]
     graph = nx.Graph()
-    for root, parts in everywhere.items():
-        for number in parts:
-            part = deps.slices[number]
-            graph.add_edge(("atom", root), (part.parameter, part.axes))
-    found = {}
-    for number, nodes in enumerate(nx.connected_components(graph)):
-        for node in nodes:
-            if node[0] == "atom":
-                found[node[1]] = number
-    return found
+    graph.add_nodes_from(np.unique(slices).tolist())
+    same = roots[1:] == roots[:-1]
+    edges = np.unique(np.stack([slices[1:][same], slices[:-1][same]]), axis=1)
+    graph.add_edges_from(edges.T.tolist())
+    return {
+        node: number
+        for number, nodes in enumerate(nx.connected_components(graph))
+        for node in nodes
+    }
 
 
 def dependency_graph(deps: Dependencies) -> nx.MultiGraph:

@@ -29,22 +29,30 @@ class Candidate:
 
     Attributes:
         group: the group.
-        steps: atoms of each step, least important first; the last ones may not leave.
+        order: atoms, least important first.
+        bounds: where each step begins in `order`, and its end.
         scores: score of each step.
         limit: how many steps may leave at most.
         reason: why none may, "" otherwise.
+        size: number of steps the group consists of, those that may not leave included.
     """
 
     group: Group
-    steps: tuple[LabelArray, ...]
+    order: LabelArray
+    bounds: LabelArray
     scores: Scores
     limit: int
     reason: str = ""
+    size: int = 0
+
+    @property
+    def steps(self) -> tuple[LabelArray, ...]:
+        """Atoms of each step."""
+        return tuple(np.split(self.order, self.bounds[1:-1])) if len(self.scores) else ()
 
     def atoms(self, count: int) -> LabelArray:
         """Return the atoms of the first `count` steps."""
-        chosen = self.steps[:count]
-        return np.concatenate(chosen) if chosen else np.zeros(0, np.int64)
+        return self.order[: self.bounds[count]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +91,32 @@ def make_candidate(
         sites: label arrays of which something has to remain.
         limits: what the group keeps.
     """
-    value = dict(zip(group.atoms.tolist(), scores.tolist(), strict=True))
-    steps = _plain(group, scores) if not group.balances else _balanced(group, value)
-    if steps is None:
-        return Candidate(group, (), np.zeros(0), 0, "no choice keeps its rows equally long")
-    means = np.array([float(np.mean([value[a] for a in s.tolist()])) for s in steps])
-    steps = sites.filter([steps[i] for i in np.argsort(means, kind="stable")])
-    means = np.array([float(np.mean([value[a] for a in s.tolist()])) for s in steps])
-    total = len(group.atoms) if not group.balances else max(len(steps), 1)
-    limit = limits.clip(total, min(len(steps), total - 1))
-    reason = "" if limit else "its floor is reached"
-    return Candidate(group, tuple(steps), means, limit, reason)
-
-
-def _plain(group: Group, scores: Scores) -> list[LabelArray]:
-    order = np.argsort(scores, kind="stable")
-    return [group.atoms[i : i + 1] for i in order]
+    if group.balances:
+        steps = _balanced(group, dict(zip(group.atoms.tolist(), scores.tolist(), strict=True)))
+        if steps is None:
+            why = "no choice keeps its rows equally long"
+            return Candidate(group, group.atoms[:0], np.zeros(1, np.int64), np.zeros(0), 0, why)
+        sizes = np.array([len(s) for s in steps])
+        atoms = np.concatenate(steps)
+    else:
+        atoms, sizes = group.atoms, np.ones(group.size, np.int64)
+    score_of = np.zeros(len(deps.roots))
+    score_of[group.atoms] = scores
+    owner = np.repeat(np.arange(len(sizes)), sizes)
+    means = np.bincount(owner, score_of[atoms], len(sizes)) / sizes
+    rank = np.argsort(np.argsort(means, kind="stable"), kind="stable")
+    total = len(sizes)
+    keep = ~sites.last_steps(atoms, rank[owner], total)
+    chosen = keep[rank[owner]]
+    atoms, owner = atoms[chosen], rank[owner][chosen]
+    order = np.argsort(owner, kind="stable")
+    kept_sizes = sizes[np.argsort(rank)][keep]
+    limit = limits.clip(total, min(len(kept_sizes), total - 1))
+    return Candidate(
+        group, atoms[order], np.concatenate([[0], np.cumsum(kept_sizes)]),
+        np.sort(means, kind="stable")[keep], limit, "" if limit else "its floor is reached",
+        total,
+    )  # fmt: skip
 
 
 def _own_tables(group: Group) -> list[LabelArray]:
@@ -173,25 +191,29 @@ class SiteTable:
         stays = np.zeros(len(deps.roots), bool)
         stays[[0, *deps.frozen]] = True
         self._sites = [s for s in unique.values() if not stays[s].any()]
-        self._of: dict[int, list[int]] = {}
-        for number, site in enumerate(self._sites):
-            for root in site.tolist():
-                self._of.setdefault(root, []).append(number)
+        self._flat = np.concatenate(self._sites or [np.zeros(0, np.int64)])
+        sizes = np.array([len(s) for s in self._sites], np.int64)
+        self._starts = np.cumsum(sizes) - sizes
+        self._count = len(deps.roots)
 
-    def filter(self, steps: Sequence[LabelArray]) -> list[LabelArray]:
-        """Drop steps that would leave a site without any index."""
-        left = {n: len(self._sites[n]) for s in steps for a in s.tolist() for n in self._of.get(a, ())}
-        kept = []
-        for step in steps:
-            taken: dict[int, int] = {}
-            for atom in step.tolist():
-                for number in self._of.get(atom, ()):
-                    taken[number] = taken.get(number, 0) + 1
-            if all(left[n] > count for n, count in taken.items()):
-                kept.append(step)
-                for number, count in taken.items():
-                    left[number] -= count
-        return kept
+    def last_steps(self, atoms: LabelArray, steps: LabelArray, count: int) -> NDArray[np.bool_]:
+        """Return which steps may not leave because they would empty a site.
+
+        Args:
+            atoms: atoms of a group.
+            steps: step of each of them.
+            count: number of steps.
+        """
+        result = np.zeros(count, bool)
+        if not self._sites:
+            return result
+        step_of = np.full(self._count, -1)
+        step_of[atoms] = steps
+        found = step_of[self._flat]
+        first = np.minimum.reduceat(found, self._starts)
+        last = np.maximum.reduceat(found, self._starts)
+        result[last[first >= 0]] = True
+        return result
 
     def emptied(self, removed: NDArray[np.bool_]) -> list[LabelArray]:
         """Return sites of which nothing would remain."""

@@ -15,6 +15,7 @@ from onnx import helper
 
 from onnxprune.recovery.choice import Evidence, score_group
 from onnxprune.recovery.moments import Moments, gather
+from onnxprune.recovery.residual import find_partner
 from onnxprune.recovery.solve import Solution, refit
 from onnxprune.recovery.sites import Site, Sites, find_sites
 from onnxprune.runtime.segment import Mask
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from onnxprune.core.dependencies import Dependencies, Group
     from onnxprune.runtime.feeds import Array
 
-Choose = Callable[["Group", NDArray[np.float64]], NDArray[np.int64]]
+Choose = Callable[["Group", "NDArray[np.float64]"], "NDArray[np.int64]"]
 """From a group and a score per atom to the atoms that leave."""
 
 
@@ -109,6 +110,10 @@ class InOrder:
         for site in self._sites.sites:
             for name in self._groups_at(site.atoms()):
                 self._consumers.setdefault(name, []).append(site)
+        self._readers: dict[str, list[Node]] = {}
+        for node in deps.graph.nodes:
+            for key in node.inputs:
+                self._readers.setdefault(key, []).append(node)
         self.outcome = Outcome(np.zeros(len(deps.roots), bool))
 
     def run(self, progress: Callable[[int, int], None] | None = None) -> Outcome:
@@ -188,11 +193,15 @@ class InOrder:
         self._repair(site, folds, weight, bias, gone)
 
     def _gather(self, site: Site) -> list[Moments]:
-        return gather(
-            site, self._stream.batches,
-            lambda b: (self._stream.changed(site.x, b), self._stream.original(site.y, b)),
-            self._folds,
-        )  # fmt: skip
+        partner = find_partner(self._deps, site, self._readers, self._read) if RESID else None
+
+        def values(batch: int) -> tuple[Array, Array]:
+            target = self._stream.original(site.y, batch)
+            if partner is not None:
+                target = partner.correct(self._stream, batch, target)
+            return self._stream.changed(site.x, batch), target
+
+        return gather(site, self._stream.batches, values, self._folds)
 
     def _bias(self, site: Site, weight: Array) -> Array:
         """Return the bias that the site's output includes [groups, outputs]."""
@@ -279,6 +288,7 @@ class InOrder:
             self._stream.masks.append(Mask(node.index, position, keep.astype(kind)))
 
 
+RESID = True
 _INTEGER = ("ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul")
 
 

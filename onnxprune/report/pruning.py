@@ -143,11 +143,11 @@ def _notes(
                 "were allowed"
             )
     elif metric == "ratio":
-        short = [g for g in plan.groups if abs(len(g.removed) / g.size - amount) > COARSE]
-        if short:
+        share = sum(len(g.removed) for g in plan.groups) / sum(g.size for g in plan.groups)
+        if abs(share - amount) > COARSE:
             notes.append(
-                f"{len(short)} of {len(plan.groups)} groups gave another share than {amount:.1%}: "
-                "they are too small for it, or limits hold them"
+                f"{share:.1%} of the groups' channels left, {amount:.1%} were asked for: groups are "
+                "too small for it, or limits hold them"
             )
     if any(not g.exact for g in plan.groups):
         notes.append("approximate groups were pruned: outputs differ from the masked original")

@@ -101,9 +101,7 @@ class _Dependents:
                 self._add(found, term.axes, term.factor)
         return found
 
-    def _add(
-        self, found: Counter[int], places: Sequence[tuple[str, int]], factor: int
-    ) -> None:
+    def _add(self, found: Counter[int], places: Sequence[tuple[str, int]], factor: int) -> None:
         """Add what a product of sizes loses with each of the groups that run along its axes."""
         sizes = [self._size(place) for place in places]
         lost = [self._lost_at(place) for place in places]

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
     from onnxprune.report.models import (
         AnalysisReport,
+        DemoReport,
         FrozenEntry,
         GroupEntry,
         PruneReport,
+        RulesReport,
         SliceEntry,
         VerifyReport,
         WhyEntry,
@@ -108,7 +110,13 @@ def _names(slices: Sequence[SliceEntry]) -> str:
 def total_table(report: AnalysisReport) -> Table:
     """Return the table of what could leave at most."""
     table = plain_table(
-        "What could leave", "", "params", "", "MACs", " ", right=("params", "", "MACs", " ")
+        "What could leave",
+        "",
+        "params",
+        "share",
+        "MACs",
+        "share",
+        right=("params", "share", "MACs"),
     )
     params, macs = report.totals.params, report.totals.macs
     rows = (
@@ -170,7 +178,9 @@ def approximate_reasons(report: AnalysisReport) -> list[tuple[str, int]]:
 def why_table(entry: WhyEntry) -> Table:
     """Return the table that explains a value."""
     title = f"{entry.kind} '{printable(entry.value)}'"
-    table = plain_table(title, "axis", "size", "indices", "what holds", right=("axis", "size", "indices"))
+    table = plain_table(
+        title, "axis", "size", "indices", "what holds", right=("axis", "size", "indices")
+    )
     for axis in entry.axes:
         lines: list[tuple[str, str]] = []
         for group, number in axis.groups.items():
@@ -257,3 +267,34 @@ _COMPARED = {
     None: "the original as it is, in shapes, types and finiteness only: the weights are no slices "
     "of the original's, so a plan is needed to judge values",
 }
+
+
+def demo_table(report: DemoReport) -> Table:
+    """Return the table of the demonstration, before and after."""
+    first, second = report.before, report.after
+    points = (second.accuracy - first.accuracy) * 100
+    return before_after_table(
+        "The digits model, before and after",
+        [
+            ("parameters", count(first.params), count(second.params),
+             change(first.params, second.params)),
+            ("MACs", count(first.macs), count(second.macs), change(first.macs, second.macs)),
+            ("bytes", count(first.bytes), count(second.bytes), change(first.bytes, second.bytes)),
+            ("accuracy", percent(first.accuracy, 1), percent(second.accuracy, 1),
+             f"{points:+.1f} points"),
+            ("latency", f"{first.latency_ms:.2f} ms", f"{second.latency_ms:.2f} ms",
+             change(first.latency_ms, second.latency_ms)),
+        ],
+    )  # fmt: skip
+
+
+def rule_table(report: RulesReport) -> Table:
+    """Return the operators that have a rule, by family."""
+    table = plain_table("Operators that the analysis understands", "family", "operators")
+    families: dict[str, list[str]] = {}
+    for entry in report.rules:
+        name = entry.op if entry.domain == "ai.onnx" else f"{entry.domain}::{entry.op}"
+        families.setdefault(entry.module.rpartition(".")[2], []).append(name)
+    for family in sorted(families):
+        table.add_row(family, " ".join(dict.fromkeys(families[family])))
+    return table

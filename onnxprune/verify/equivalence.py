@@ -159,7 +159,9 @@ def _at_runnable_sizes(
             else:
                 return found
     assert first is not None
-    message = f"the original runs at none of {len(tried)} settings of its dimensions: {first.message}"
+    message = (
+        f"the original runs at none of {len(tried)} settings of its dimensions: {first.message}"
+    )
     raise InvalidModelError(message, hint="give sizes it runs at with --dims")
 
 
@@ -222,7 +224,9 @@ def _reason(found: OutputDifference, noise: OutputDifference | None, tolerance: 
         return f"differs in {found.mismatches} of {found.elements} elements"
     tolerance = max(tolerance, min(MOST, NOISE_FACTOR * relative(noise) if noise else 0.0))
     if relative(found) > tolerance:
-        return f"differs by {relative(found):.2g} of its largest value, {tolerance:.2g} is permitted"
+        return (
+            f"differs by {relative(found):.2g} of its largest value, {tolerance:.2g} is permitted"
+        )
     return ""
 
 
@@ -238,5 +242,7 @@ def require(verification: Verification, path: Path) -> None:
         VerificationError: the pruned file differs.
     """
     if not verification.exact:
-        message = f"'{printable(path)}' differs from the masked original: {verification.failures[0]}"
+        message = (
+            f"'{printable(path)}' differs from the masked original: {verification.failures[0]}"
+        )
         raise VerificationError(message)

@@ -27,7 +27,12 @@ def behind_saturation(deps: Dependencies) -> dict[str, int]:
             saturated |= producers[key].op in _SATURATING
             key = producers[key].inputs[0]
         dtype = deps.settings[0].dtypes.get(key)
-        if saturated and key in producers and dtype is not None and not deps.ctx.factors_of.get(key):
+        if (
+            saturated
+            and key in producers
+            and dtype is not None
+            and not deps.ctx.factors_of.get(key)
+        ):
             found[key] = dtype
     for key in deps.graph.outputs:
         found.pop(key, None)

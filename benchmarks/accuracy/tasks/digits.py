@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from onnxprune.demo import CALIBRATION, MODEL, load_digits
 from tasks.base import Feed, Run, Task
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Digits(Task):

@@ -35,22 +35,26 @@ PHOTOS = (
         "apt",
         "opencv-doc",
         "usr/share/doc/opencv-doc/examples/",
-        "data/aero1.jpg data/aloeL.jpg data/apple.jpg data/baboon.jpg data/board.jpg "
-        "data/building.jpg data/butterfly.jpg data/chicky_512.png data/fruits.jpg data/graf1.png "
-        "data/home.jpg data/leuvenA.jpg data/messi5.jpg data/orange.jpg data/rubberwhale1.png "
-        "data/squirrel_cls.jpg data/licenseplate_motion.jpg alphamat/input_images/plant.jpg "
-        "hfs/data/000.jpg hfs/data/001.jpg hfs/data/002.jpg text/scenetext01.jpg "
-        "text/scenetext03.jpg text/scenetext04.jpg text/scenetext05.jpg text/scenetext06.jpg",
+        (
+            "data/aero1.jpg data/aloeL.jpg data/apple.jpg data/baboon.jpg data/board.jpg "
+            "data/building.jpg data/butterfly.jpg data/chicky_512.png data/fruits.jpg "
+            "data/graf1.png data/home.jpg data/leuvenA.jpg data/messi5.jpg data/orange.jpg "
+            "data/rubberwhale1.png data/squirrel_cls.jpg data/licenseplate_motion.jpg "
+            "alphamat/input_images/plant.jpg hfs/data/000.jpg hfs/data/001.jpg hfs/data/002.jpg text/scenetext01.jpg "
+            "text/scenetext03.jpg text/scenetext04.jpg text/scenetext05.jpg text/scenetext06.jpg"
+        ),
     ),
     (
         "apt",
         "opencv-doc",
         "usr/share/doc/opencv-doc/opencv4/html/",
-        "space_shuttle.jpg pexels_double_decker_bus.jpg corridor_fld.jpg astra_color.jpg "
-        "Background_Subtraction_Tutorial_frame.jpg Remap_Tutorial_Original_Image.jpg "
-        "Laplace_Operator_Tutorial_Original_Image.jpg realsense.jpg fusion_mertens.jpg "
-        "Histogram_Calculation_Original_Image.jpg 227943776_1.jpg 230501201_1.jpg "
-        "snapshot27.jpg detect_test1.jpg",
+        (
+            "space_shuttle.jpg pexels_double_decker_bus.jpg corridor_fld.jpg astra_color.jpg "
+            "Background_Subtraction_Tutorial_frame.jpg Remap_Tutorial_Original_Image.jpg "
+            "Laplace_Operator_Tutorial_Original_Image.jpg realsense.jpg fusion_mertens.jpg "
+            "Histogram_Calculation_Original_Image.jpg 227943776_1.jpg 230501201_1.jpg "
+            "snapshot27.jpg detect_test1.jpg"
+        ),
     ),
 )
 

@@ -26,19 +26,21 @@ PACKAGES = (
     ("pip", "Cython==3.0.11"),
     ("npm", "bootstrap@5.3.3"),
     ("npm", "rxjs@7.8.1"),
-    ("npm", "highlight.js@11.10.0"),
+    ("npm", "@fortawesome/fontawesome-free@6.6.0"),
+    ("pip", "ansible-core==2.17.4"),
+    ("pip", "Sphinx==8.0.2"),
     ("apt", "opencv-doc"),
     ("apt", "git"),
 )
 # Of every suffix whose files can only be one thing, and whose name is not the label already.
 LABELS = {
     "bz2": "bzip", "gz": "gzip", "hpp": "cpp", "jpg": "jpeg", "js": "javascript", "md": "markdown",
-    "pl": "perl", "pm": "perl", "py": "python", "sh": "shell", "so": "elf", "tif": "tiff",
-    "ts": "typescript", "yml": "yaml",
+    "pl": "perl", "pm": "perl", "ps1": "powershell", "py": "python", "sh": "shell", "so": "elf",
+    "tif": "tiff", "ts": "typescript", "yml": "yaml",
 }  # fmt: skip
 SUFFIXES = {
-    *LABELS, "c", "cpp", "css", "gif", "html", "jpeg", "json", "npy", "npz", "pdf", "png", "proto",
-    "rst", "scss", "svg", "toml", "ttf", "woff", "woff2", "xml", "yaml", "zip",
+    *LABELS, "c", "cpp", "css", "gif", "html", "jpeg", "json", "npy", "npz", "pdf", "png", "po",
+    "proto", "rst", "scss", "svg", "toml", "ttf", "woff", "woff2", "xml", "yaml", "zip",
 }  # fmt: skip
 PER_LABEL = 40
 BLOCK, EDGE, PADDING = 4096, 1024, 256
