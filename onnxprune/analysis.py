@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
 
 import onnxprune.rules  # noqa: F401 - registers the rules
 from onnxprune.core.cost import Cost, CostModel
@@ -15,14 +14,15 @@ from onnxprune.core.graph import build_graph
 from onnxprune.core.steps import SiteTable
 from onnxprune.errors import PlanMismatchError
 from onnxprune.io import Model, load_model
-from onnxprune.rewrite.prepare import prepare
 from onnxprune.probe import probe
+from onnxprune.rewrite.prepare import prepare
 from onnxprune.runtime.inputs import input_specs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import onnx
     from numpy.typing import NDArray
 
     from onnxprune.core.plan import PrunePlan
@@ -83,7 +83,9 @@ class Analysis:
             group = groups.get(entry.id)
             if group is None or group.size != entry.size:
                 seen = "no such group" if group is None else f"a group of {group.size}"
-                message = f"the plan removes from group '{entry.id}' of {entry.size}, here is {seen}"
+                message = (
+                    f"the plan removes from group '{entry.id}' of {entry.size}, here is {seen}"
+                )
                 raise PlanMismatchError(message, hint="make a plan for this model")
             if any(i < 0 or i >= group.size for i in entry.removed):
                 message = f"group '{entry.id}' has {group.size} atoms, the plan removes others"
@@ -92,9 +94,7 @@ class Analysis:
         return self.deps.removed_labels(np.array(atoms, np.int64))
 
 
-def analyze_model(
-    model: Model | str | Path, *, dims: Mapping[str, int] | None = None
-) -> Analysis:
+def analyze_model(model: Model | str | Path, *, dims: Mapping[str, int] | None = None) -> Analysis:
     """Load a model if need be and find its coupled groups.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence  # noqa: TC003  # the annotations are read at run time
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from onnxprune.allocation import Target
@@ -149,7 +149,7 @@ def _limits(options: PlanOptions) -> Limits:
     step = AUTO_ALIGNMENT if align == "auto" else align
     least = options.get("min_channels", 1)
     for name, number in (("align", step), ("min_channels", least)):
-        if not isinstance(number, int) or number < 1:
+        if number < 1:
             message = f"{name} is {printable(number)}, wanted is a whole number from 1"
             raise InvalidConfigError(message)
     most = options.get("max_group_ratio", 1.0)

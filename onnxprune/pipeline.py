@@ -101,7 +101,7 @@ def plan(
         return _draft(analysis, options, analysis.model.path.name).plan
 
 
-def apply(
+def apply(  # as the command
     model: ModelLike,
     plan: PrunePlan | str | Path,
     output: str | Path,
@@ -138,7 +138,7 @@ def apply(
     return _carry_out(analysis, draft, out, stages)
 
 
-def prune(
+def prune(  # as the command
     model: ModelLike,
     output: str | Path,
     *,

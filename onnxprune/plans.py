@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from onnxprune.rewrite import Rewritten, rewrite
 from onnxprune.selection import make_plan, plan_group
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import onnx
@@ -73,11 +73,9 @@ def read_plan(path: Path) -> PrunePlan:
         return PrunePlan.model_validate_json(bytes(content))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        message = f"'{name}' is no plan that can be read: {f'{place}: ' if place else ''}"
-        raise PlanMismatchError(
-            f"{message}{printable(first['msg'])}", hint="make one with `onnxprune plan`"
-        ) from None
+        place = "".join(f"{part}: " for part in first["loc"])
+        message = f"'{name}' is no plan that can be read: {printable(place + first['msg'])}"
+        raise PlanMismatchError(message, hint="make one with `onnxprune plan`") from None
 
 
 def check_plan(analysis: Analysis, plan: PrunePlan) -> NDArray[np.bool_]:
@@ -144,6 +142,7 @@ def make_draft(analysis: Analysis, settings: Settings, *, data_name: str) -> Dra
         PlanMismatchError: too many groups cannot follow.
     """
     wanted = settings.target.amount
+    excess = 0.0
     dropped: dict[str, str] = {}
     for _ in range(_MOST_TIGHTENED):
         draft = _without_what_cannot_follow(analysis, settings, dropped)

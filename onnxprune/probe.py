@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 
 Settings = tuple[dict[str, int], ...]
 
-_IMAGES = ((224, 224), (48, 320), (256, 256), (320, 320), (640, 640), (512, 512), (32, 320), (128, 128))
+_IMAGES = (
+    (224, 224),
+    (48, 320),
+    (256, 256),
+    (320, 320),
+    (640, 640),
+    (512, 512),
+    (32, 320),
+    (128, 128),
+)
 _SIGNALS = (512, 576, 16000, 1024, 4096, 32000, 48000, 80)
 _SPREAD = 32
 _IMAGE_RANK = 4
@@ -97,7 +106,7 @@ def _signal_symbols(specs: tuple[InputSpec, ...], given: Mapping[str, int]) -> l
         spec.dims[-1]
         for spec in specs
         if spec.dims is not None
-        and 2 <= len(spec.dims) <= 3  # noqa: PLR2004
+        and 2 <= len(spec.dims) <= 3
         and np.issubdtype(spec.dtype, np.floating)
         and isinstance(spec.dims[-1], str)
         and spec.dims[-1] not in given
@@ -113,7 +122,7 @@ def compared_values(graph: Graph, read: ReadTensor) -> dict[str, int]:
     inputs = set(graph.inputs)
     found: dict[str, int] = {}
     for node in graph.all_nodes():
-        if node.op != "Equal" or len(node.inputs) != 2:  # noqa: PLR2004
+        if node.op != "Equal" or len(node.inputs) != 2:
             continue
         for key, other in (node.inputs, node.inputs[::-1]):
             constant = parameters.get(other)

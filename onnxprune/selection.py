@@ -193,9 +193,9 @@ def _why_nothing(analysis: Analysis, candidates: Sequence[Candidate], settings: 
         why = "; ".join(sorted({f"{c.group.id}: {c.reason}" for c in candidates})[:5])
         return f"nothing can be removed: {why}"
     groups = analysis.deps.groups
-    if settings.exclude or settings.only:
-        if any(g.exact or settings.allow_approximate for g in groups):
-            return "nothing can be removed: every group that could lose something is excluded"
+    able = any(g.exact or settings.allow_approximate for g in groups)
+    if able and (settings.exclude or settings.only):
+        return "nothing can be removed: every group that could lose something is excluded"
     inexact = [g for g in groups if not g.exact]
     if inexact:
         reason = inexact[0].reason
@@ -204,8 +204,8 @@ def _why_nothing(analysis: Analysis, candidates: Sequence[Candidate], settings: 
             " --allow-approximate prunes them all the same"
         )
     reasons: dict[str, int] = {}
-    for reason in analysis.deps.frozen.values():
-        text = f"{reason.node or reason.value}: {reason.reason}".lstrip(": ")
+    for held in analysis.deps.frozen.values():
+        text = f"{held.node or held.value}: {held.reason}".lstrip(": ")
         reasons[text] = reasons.get(text, 0) + 1
     top = sorted(reasons.items(), key=lambda item: -item[1])[:5]
     listed = "; ".join(f"{text} ({count} channels)" for text, count in top)

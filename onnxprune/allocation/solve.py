@@ -83,7 +83,7 @@ def counts_of_ratio(
     candidates: Sequence[Candidate], priorities: Sequence[Scores], ratio: float, limits: Limits
 ) -> list[int]:
     """Return the steps below the threshold that takes `ratio` of all steps."""
-    everything = np.sort(np.concatenate([p for p in priorities] or [np.zeros(0)]))
+    everything = np.sort(np.concatenate([*priorities, np.zeros(0)]))
     if not len(everything):
         return [0] * len(candidates)
     number = round(ratio * len(everything))
@@ -97,7 +97,9 @@ def counts_of_ratio(
         wanted = int(np.count_nonzero(priority <= threshold))
         if uniform:
             wanted = round(ratio * candidate.size)
-        result.append(min(candidate.limit, limits.clip(candidate.size, min(wanted, candidate.limit))))
+        result.append(
+            min(candidate.limit, limits.clip(candidate.size, min(wanted, candidate.limit)))
+        )
     return result
 
 

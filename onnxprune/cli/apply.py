@@ -24,7 +24,7 @@ from onnxprune.cli.options import (
 @verify_option
 @report_option
 @debug_option
-def apply(  # noqa: PLR0913  # one per option
+def apply(  # one per option
     model: Path,
     plan: Path,
     output: Path,

@@ -34,8 +34,8 @@ _RUNS = 201
 def demo(json_path: Path | None, output: Path | None) -> None:
     """Prune a small trained model that comes with the package.
 
-    It reads handwritten digits. A quarter of every group leaves, in steps of 8 channels, without any
-    training; accuracy is measured on images that it never saw.
+    It reads handwritten digits. A quarter of every group leaves, in steps of 8 channels, without
+    any training; accuracy is measured on images that it never saw.
     """
     from onnxprune import pipeline  # noqa: PLC0415  # not for --help
     from onnxprune.cli.console import STDOUT, show, write_document  # noqa: PLC0415

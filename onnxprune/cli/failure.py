@@ -1,4 +1,4 @@
-"""Errors as one message: what, where, seen and wanted, what to try; no traceback unless asked for."""
+"""Errors as one message: what, where, seen and wanted, what to try."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def is_debug(context: click.Context | None) -> bool:
     return context is not None and bool(context.meta.get(is_debug.__name__))
 
 
-def report_failure(error: BaseException, *, debug: bool) -> int:
+def report_failure(error: BaseException, *, debug: bool) -> int:  # one per kind
     """Write an error to stderr and return the exit status it stands for.
 
     Args:
@@ -81,8 +81,7 @@ def _defect(error: BaseException, what: str) -> int:
     _write(
         [
             f"error: internal: {what}{place}",
-            "this is a defect of onnxprune, not of your model: report it, with the output "
-            "of the same command with --debug and the model if you may share it",
+            "this is a defect of onnxprune: report it, with what --debug prints",
         ]
     )
     return InternalError.exit_code

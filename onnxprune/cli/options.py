@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -17,55 +17,30 @@ if TYPE_CHECKING:
 Decorated = TypeVar("Decorated", bound="Callable[..., Any]")
 
 
-class _Dims(click.ParamType[dict[str, int]]):
-    """Sizes of symbolic dimensions: `N=1,T=64`."""
-
-    name = "SIZES"
-
-    def convert(
-        self,
-        value: Any,
-        param: click.Parameter | None,
-        ctx: click.Context | None,  # noqa: ANN401
-    ) -> dict[str, int]:
-        """Parse the text; symbols may hold anything but commas."""
-        if isinstance(value, dict):
-            return value
-        found: dict[str, int] = {}
-        for item in str(value).split(","):
-            symbol, _, size = item.rpartition("=")
-            if not symbol or not size.strip().isdecimal():
-                self.fail(f"'{item}' is not of the form NAME=SIZE", param, ctx)
-            found[symbol.strip()] = int(size)
-        return found
-
-
-class _Align(click.ParamType["int | str"]):
-    """A whole number, or `auto`."""
-
-    name = "N|auto"
-
-    def convert(
-        self,
-        value: Any,
-        param: click.Parameter | None,
-        ctx: click.Context | None,  # noqa: ANN401
-    ) -> int | str:
-        """Parse the text."""
-        if value == "auto" or isinstance(value, int):
-            return value
-        if not str(value).isdecimal():
-            self.fail(f"'{value}' is neither a whole number nor auto", param, ctx)
-        return int(value)
-
-
-def _merge(
-    _ctx: click.Context, _param: click.Parameter, values: Sequence[dict[str, int]]
+def _parse_dims(
+    _ctx: click.Context, _param: click.Parameter, values: Sequence[str]
 ) -> dict[str, int]:
-    return {symbol: size for value in values for symbol, size in value.items()}
+    """Parse `N=1,T=64`; symbols may hold anything but commas."""
+    found: dict[str, int] = {}
+    for item in (part for value in values for part in value.split(",")):
+        symbol, _, size = item.rpartition("=")
+        if not symbol.strip() or not size.strip().isdecimal():
+            message = f"'{item}' is not of the form NAME=SIZE"
+            raise click.BadParameter(message)
+        found[symbol.strip()] = int(size)
+    return found
 
 
-def _set_debug(ctx: click.Context, _param: click.Parameter, value: Any) -> None:  # noqa: ANN401
+def _parse_align(_ctx: click.Context, _param: click.Parameter, value: str) -> int | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    if not value.isdecimal():
+        message = f"'{value}' is neither a whole number nor auto"
+        raise click.BadParameter(message)
+    return int(value)
+
+
+def _set_debug(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001  # click's signature
     if value:
         ctx.meta[is_debug.__name__] = True
 
@@ -75,7 +50,7 @@ _FILE = click.Path(path_type=Path)
 model_argument = click.argument("model", type=_FILE)
 
 dims_option = click.option(
-    "--dims", type=_Dims(), multiple=True, callback=_merge, metavar="N=1,T=64",
+    "--dims", multiple=True, callback=_parse_dims, metavar="N=1,T=64",
     help="Sizes of symbolic input dimensions to analyse and verify at.",
 )  # fmt: skip
 debug_option = click.option(
@@ -115,7 +90,7 @@ _PLAN = (
                  help="Prune groups as well whose removal changes a normalisation."),
     click.option("--seed", type=int, default=0, show_default=True, metavar="N",
                  help="Seed of everything random."),
-    click.option("--align", type=_Align(), default=1, show_default=True, metavar="N|auto",
+    click.option("--align", callback=_parse_align, default="1", show_default=True, metavar="N|auto",
                  help="Keep a multiple of this many channels in every group."),
     click.option("--min-channels", type=int, default=1, show_default=True, metavar="N",
                  help="Keep at least this many of every group."),
@@ -127,11 +102,6 @@ _PLAN = (
                  help="Touch only these groups; may be repeated."),
 )  # fmt: skip
 
-PLAN_OPTIONS = frozenset(
-    "ratio remove_params remove_macs max_bytes criterion allocation coupling allow_approximate seed "
-    "align min_channels max_group_ratio exclude only".split()
-)
-
 
 def plan_options(command: Decorated) -> Decorated:
     """Add the options that say what to remove."""
@@ -142,6 +112,8 @@ def plan_options(command: Decorated) -> Decorated:
 
 def collect(given: dict[str, Any]) -> PlanOptions:
     """Return the options of a plan from the arguments of a command."""
-    options: Any = {name: value for name, value in given.items() if name in PLAN_OPTIONS}
+    from onnxprune.options import PlanOptions  # noqa: PLC0415  # not for --help
+
+    options: Any = {k: v for k, v in given.items() if k in PlanOptions.__annotations__}
     collected: PlanOptions = options
     return collected

@@ -27,7 +27,8 @@ def showing_progress() -> Iterator[Progress | None]:
         yield None
         return
     from rich.console import Console  # noqa: PLC0415  # costs time that pipes need not spend
-    from rich.progress import BarColumn, Progress as Bars, SpinnerColumn, TextColumn  # noqa: PLC0415
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn  # noqa: PLC0415
+    from rich.progress import Progress as Bars  # noqa: PLC0415
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24))
     console = Console(file=sys.stderr, markup=False)

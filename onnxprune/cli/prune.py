@@ -30,7 +30,7 @@ from onnxprune.cli.options import (
 )
 @report_option
 @debug_option
-def prune(  # noqa: PLR0913  # one per option
+def prune(  # one per option
     model: Path,
     output: Path,
     dims: dict[str, int],

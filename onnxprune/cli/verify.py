@@ -19,7 +19,7 @@ _FILE = click.Path(path_type=Path)
 @dims_option
 @debug_option
 @click.pass_context
-def verify(  # noqa: PLR0913  # one per option
+def verify(  # one per option
     ctx: click.Context,
     original: Path,
     pruned: Path,

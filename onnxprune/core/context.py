@@ -16,7 +16,7 @@ from onnxprune.core.graph import PER_INDEX_TYPES
 from onnxprune.core.labels import FIXED, Factor, UnionFind, reshape_factor, tidy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from onnxprune.core.graph import Graph, Node, Parameter
     from onnxprune.core.labels import Factors, LabelArray
@@ -243,7 +243,7 @@ class LabelContext:
 
     def structure(self, factor: Factor, row_axes: Collection[int]) -> None:
         """Note that the rows of a factor may leave as wholes (used by the next run)."""
-        if factor.level or len(factor.axes) < 2:  # noqa: PLR2004
+        if factor.level or len(factor.axes) < 2:
             return
         rows = [p for p, a in enumerate(factor.axes) if a in row_axes]
         columns = [p for p, a in enumerate(factor.axes) if a not in row_axes]
@@ -290,6 +290,7 @@ class LabelContext:
     def tidy(
         self, axes: Sequence[int], labels: LabelArray, level: int, reason: str
     ) -> Factor | None:
+        """Drop axes along which labels do not vary; freeze labels of a single index."""
         factor = tidy(axes, labels, level)
         if factor is None:
             self.freeze([Factor((), labels, level)], reason)
@@ -368,9 +369,7 @@ class LabelContext:
         sizes = {a: s for a, s in enumerate(shape) if a != axis}
         kept = list(self.align([Operand(fs, sizes, key) for fs in apart]))
         for level in (0, 1):
-            along = [
-                [f for f in fs if axis in f.axes and f.level == level] for fs, _ in parts
-            ]
+            along = [[f for f in fs if axis in f.axes and f.level == level] for fs, _ in parts]
             for fs in along:
                 self.freeze(fs[1:], "several label arrays along a joined axis")
             along = [fs[:1] for fs in along]
@@ -482,7 +481,9 @@ class LabelContext:
         """
         for operand in operands:
             if operand.key in self.constants:
-                self.consumed += [f.labels.ravel() for f in operand.factors if set(f.axes) & set(axes)]
+                self.consumed += [
+                    f.labels.ravel() for f in operand.factors if set(f.axes) & set(axes)
+                ]
         kept = []
         for factor in self.align(operands):
             rest = tuple(a for a in factor.axes if a not in axes)
@@ -507,5 +508,3 @@ class LabelContext:
                 self.freeze(self.factors(key), reason, value=key)
         for key in node.outputs:
             self.set(key, ())
-
-

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Size = Callable[[str, int], int]
 
-_BITS = {
+_BITS: dict[int, int] = {
     TensorProto.FLOAT: 32, TensorProto.DOUBLE: 64, TensorProto.FLOAT16: 16,
     TensorProto.BFLOAT16: 16, TensorProto.INT32: 32, TensorProto.INT16: 16,
     TensorProto.UINT16: 16, TensorProto.INT4: 4, TensorProto.UINT4: 4,

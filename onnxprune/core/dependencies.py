@@ -110,7 +110,7 @@ class Dependencies:
         return flags[self.roots]
 
     @cached_property
-    def network(self) -> nx.MultiGraph:
+    def network(self) -> nx.MultiGraph[tuple[str, int]]:
         """The dependency graph: nodes (value, axis), edges labelled by operator."""
         return dependency_graph(self)
 
@@ -214,10 +214,10 @@ def _collect(graph: Graph, settings: tuple[Shapes, ...], ctx: LabelContext) -> D
         ParameterSlice(
             key, f.axes, roots[f.labels], f.level,
             bool(f.labels.size and consumed[f.labels].all()),
-        )  # fmt: skip
+        )
         for key, factors in ctx.sources.items()
         for f in factors
-    ]  # fmt: skip
+    ]
     stays = np.zeros(len(roots), bool)
     stays[list(frozen)] = True
     stays[0] = True
@@ -309,7 +309,7 @@ def _groups(
                 f"g{number}", own, tuple(deps.slices[n] for n in chosen), int(rows),
                 not approximates, f"{reason.node}: {reason.reason}" if reason else "",
                 tuple(tables[number]), component[int(chosen[0])],
-            )  # fmt: skip
+            )
         )
     return tuple(groups)
 
@@ -336,7 +336,7 @@ def _components(members: _Members) -> dict[int, int]:
     """Number the connected components of parameter slices that share atoms."""
     order = np.argsort(members.roots, kind="stable")
     roots, slices = members.roots[order], members.slices[order]
-    graph = nx.Graph()
+    graph: nx.Graph[int] = nx.Graph()
     graph.add_nodes_from(np.unique(slices).tolist())
     same = roots[1:] == roots[:-1]
     edges = np.unique(np.stack([slices[1:][same], slices[:-1][same]]), axis=1)
@@ -348,14 +348,14 @@ def _components(members: _Members) -> dict[int, int]:
     }
 
 
-def dependency_graph(deps: Dependencies) -> nx.MultiGraph:
+def dependency_graph(deps: Dependencies) -> nx.MultiGraph[tuple[str, int]]:
     """Build the graph of (value, axis) nodes that operators relate.
 
     Parameters and values are nodes with the size of the axis and the ids of the groups that run
     along it; an edge carries the name and type of the operator that relates two axes.
     """
     group_of = {int(a): g.id for g in deps.groups for a in g.atoms}
-    graph = nx.MultiGraph()
+    graph: nx.MultiGraph[tuple[str, int]] = nx.MultiGraph()
 
     def axes_of(key: str) -> dict[tuple[str, int], set[int]]:
         found: dict[tuple[str, int], set[int]] = {}

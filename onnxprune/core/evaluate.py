@@ -142,12 +142,13 @@ def _small(sizes: Sequence[int]) -> bool:
 
 def _div(_: Node, a: Array, b: Array) -> Array:
     if np.issubdtype(a.dtype, np.integer):
-        return np.trunc(a / b).astype(a.dtype) if np.any(a < 0) or np.any(b < 0) else a // b
-    return a / b
+        signed = np.any(a < 0) or np.any(b < 0)
+        return np.asarray(np.trunc(a / b).astype(a.dtype) if signed else a // b)
+    return np.asarray(a / b)
 
 
 def _mod(node: Node, a: Array, b: Array) -> Array:
-    return np.fmod(a, b) if node.attribute("fmod", 0) else np.mod(a, b)
+    return np.asarray(np.fmod(a, b) if node.attribute("fmod", 0) else np.mod(a, b))
 
 
 def _reduce(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 PER_INDEX_TYPES = frozenset(
     getattr(TensorProto, name)
     for name in (
-        "FLOAT FLOAT16 DOUBLE BFLOAT16 FLOAT8E4M3FN FLOAT8E4M3FNUZ FLOAT8E5M2 FLOAT8E5M2FNUZ "
-        "INT8 UINT8 INT4 UINT4 INT32 INT16 UINT16 FLOAT4E2M1 INT2 UINT2"
+        "FLOAT FLOAT16 DOUBLE BFLOAT16 FLOAT8E4M3FN FLOAT8E4M3FNUZ FLOAT8E5M2 FLOAT8E5M2FNUZ INT8 "
+        "UINT8 INT4 UINT4 INT32 INT16 UINT16 FLOAT4E2M1 INT2 UINT2"
     ).split()
     if hasattr(TensorProto, name)
 )
@@ -180,9 +180,8 @@ def _build(
     for sparse in proto.sparse_initializer:
         graph.opaque.add(define(sparse.values.name))
     for info in proto.input:
-        key = names.get(info.name) if scope + info.name in graph.parameters else define(info.name)
-        if key and key not in graph.parameters:
-            graph.inputs.append(key)
+        if scope + info.name not in graph.parameters:
+            graph.inputs.append(define(info.name))
         graph.types[scope + info.name] = info.type
     for info in (*proto.value_info, *proto.output):
         graph.types.setdefault(scope + info.name, info.type)
@@ -221,7 +220,7 @@ def _add_node(graph, node, index, names, define, opsets) -> None:  # type: ignor
         Node(
             node.op_type, domain, version, since, name, inputs,
             tuple(define(o) for o in node.output), attributes, bodies, node, graph.scope, index,
-        )  # fmt: skip
+        )
     )
 
 

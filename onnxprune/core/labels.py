@@ -180,10 +180,11 @@ def reshape_factor(
     blocks = reshape_blocks(before, after)
     touched = [b for b in blocks if set(b.inputs) & set(factor.axes)]
     if all(before[a] == 1 or a in factor.axes for b in touched for a in b.inputs) and all(
-        [before[a] for a in b.inputs if before[a] > 1] == [after[a] for a in b.outputs if after[a] > 1]
+        [before[a] for a in b.inputs if before[a] > 1]
+        == [after[a] for a in b.outputs if after[a] > 1]
         for b in touched
     ):  # only sizes of one come or go: rename, whatever the order of the axes
-        names = {}
+        names: dict[int, int] = {}
         for b in touched:
             solid = [a for a in b.outputs if after[a] > 1]
             names.update(zip((a for a in b.inputs if before[a] > 1), solid, strict=True))

@@ -14,8 +14,8 @@ from onnxprune import __version__
 class PlanSlice(BaseModel):
     """What leaves of one parameter along one axis.
 
-    `removed` lists indices of the axis. Where rows of another axis lose different indices, that axis
-    is `block_axis` and `blocks` lists the indices of each block of its rows.
+    `removed` lists indices of the axis. Where rows of another axis lose different indices, that
+    axis is `block_axis` and `blocks` lists the indices of each block of its rows.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -9,14 +9,13 @@ not above the schema version in force is used.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from onnxprune.errors import DuplicateRuleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from onnxprune.core.context import LabelContext
     from onnxprune.core.cuts import Change, Cuts

@@ -27,13 +27,23 @@ Shape = tuple[int, ...]
 _INTEGERS = frozenset({TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL})
 _KNOWN_FLOATS = 8
 _SAME_AS_FIRST = frozenset(
-    "Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Ceil Celu Clip Cos Cosh Elu Erf Exp Floor Gelu "
-    "GroupNormalization HardSigmoid HardSwish Identity LeakyRelu Log LogSoftmax Mish Neg Not PRelu Reciprocal Relu "
-    "Round Selu Shrink Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Swish Tan Tanh "
-    "ThresholdedRelu".split()
+    (
+        "Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Ceil Celu Clip Cos Cosh Elu Erf Exp "
+        "Floor Gelu GroupNormalization HardSigmoid HardSwish Identity LeakyRelu Log LogSoftmax "
+        "Mish Neg Not PRelu Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softmax "
+        "Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu"
+    ).split()
 )
-_BROADCAST = frozenset("Add And Div Mod Mul Or Pow Sub Xor Max Min Mean Sum".split())
-_COMPARE = frozenset("Equal Greater GreaterOrEqual Less LessOrEqual".split())
+_BROADCAST = frozenset(
+    (
+        "Add And Div Mod Mul Or Pow Sub Xor Max Min Mean Sum"
+    ).split()
+)
+_COMPARE = frozenset(
+    (
+        "Equal Greater GreaterOrEqual Less LessOrEqual"
+    ).split()
+)
 
 
 @dataclass(slots=True)
@@ -85,9 +95,8 @@ def concretize(
     first = results[0]
     for result in results[1:]:  # what is unknown at one size is unknown
         for key, shape in result.shapes.items():
-            if shape is None or first.shapes.get(key) is None:
-                first.shapes[key] = result.shapes[key] = None
-            elif len(shape) != len(first.shapes[key] or ()):
+            other = first.shapes.get(key)
+            if shape is None or other is None or len(shape) != len(other):
                 first.shapes[key] = result.shapes[key] = None
     dynamic: dict[str, tuple[bool, ...]] = {}
     for key, shape in first.shapes.items():
@@ -201,8 +210,10 @@ class _Walker:
         self.infer(node)
 
     def remember(self, key: str, value: np.ndarray) -> None:
-        if np.issubdtype(value.dtype, np.integer) or value.dtype == bool or (
-            value.size <= _KNOWN_FLOATS
+        if (
+            np.issubdtype(value.dtype, np.integer)
+            or value.dtype == bool
+            or (value.size <= _KNOWN_FLOATS)
         ):
             self.out.known[key] = value
         self.out.shapes[key] = value.shape
@@ -215,7 +226,7 @@ class _Walker:
             return False
         if node.op in _SAME_AS_FIRST:
             shape: Shape | None = first
-        elif (node.op in _BROADCAST and node.opset > 6) or node.op in _COMPARE:  # noqa: PLR2004
+        elif (node.op in _BROADCAST and node.opset > 6) or node.op in _COMPARE:
             shapes = [out.shapes.get(i) for i in node.inputs]
             if any(s is None for s in shapes):
                 return False
@@ -244,17 +255,10 @@ class _Walker:
         except onnx.defs.SchemaError:
             self.infer_contrib(node)
             return
-        types, data = {}, {}
-        for raw, key in zip(node.proto.input, node.inputs, strict=True):
-            if not raw:
-                continue
-            kind = out.dtypes.get(key)
-            if kind is None:
-                return
-            shape = out.shapes.get(key)
-            types[raw] = helper.make_tensor_type_proto(kind, shape)
-            if key in out.known:
-                data[raw] = numpy_helper.from_array(np.ascontiguousarray(out.known[key]), raw)
+        operands = self.operands(node)
+        if operands is None:
+            return
+        types, data = operands
         try:
             inferred = shape_inference.infer_node_outputs(
                 schema, node.proto, types, data, opset_imports=self.opsets,
@@ -268,11 +272,34 @@ class _Walker:
         for raw, key in zip(node.proto.output, node.outputs, strict=True):
             if key and raw in inferred:
                 self.declare(key, inferred[raw])
-        if node.op in ("Reshape", "Flatten") and not node.domain:
-            before, after = out.shapes.get(node.inputs[0]), out.shapes.get(node.outputs[0])
-            if before is not None and after is not None and np.prod(before) != np.prod(after):
-                out.shapes[node.outputs[0]] = None
-                self.disagree(node)
+        self.check_regrouping(node)
+
+    def operands(
+        self, node: Node
+    ) -> tuple[dict[str, TypeProto], dict[str, TensorProto]] | None:
+        """Return types and known contents of a node's inputs, None when a type is unknown."""
+        out = self.out
+        types, data = {}, {}
+        for raw, key in zip(node.proto.input, node.inputs, strict=True):
+            if not raw:
+                continue
+            kind = out.dtypes.get(key)
+            if kind is None:
+                return None
+            types[raw] = helper.make_tensor_type_proto(kind, out.shapes.get(key))
+            if key in out.known:
+                data[raw] = numpy_helper.from_array(np.ascontiguousarray(out.known[key]), raw)
+        return types, data
+
+    def check_regrouping(self, node: Node) -> None:
+        """Find a Reshape whose target does not hold its input at these sizes."""
+        if node.domain or node.op not in ("Reshape", "Flatten"):
+            return
+        before = self.out.shapes.get(node.inputs[0])
+        after = self.out.shapes.get(node.outputs[0])
+        if before is not None and after is not None and np.prod(before) != np.prod(after):
+            self.out.shapes[node.outputs[0]] = None
+            self.disagree(node)
 
     def infer_contrib(self, node: Node) -> None:
         """Fall back on declared types for operators without a schema here."""
@@ -335,10 +362,8 @@ class _Walker:
     def loop(self, node: Node) -> None:
         body = node.bodies["body"]
         states = node.inputs[2:]
-        for key, shape, kind in zip(
-            body.inputs, ((), ()), (TensorProto.INT64, TensorProto.BOOL), strict=False
-        ):
-            self.out.shapes[key], self.out.dtypes[key] = shape, kind
+        for key, dtype in zip(body.inputs, (TensorProto.INT64, TensorProto.BOOL), strict=False):
+            self.out.shapes[key], self.out.dtypes[key] = (), dtype
         inner = body.inputs[2 : 2 + len(states)]
         for source, target in zip(states, inner, strict=False):
             self.copy(source, target)
@@ -394,4 +419,3 @@ class _Walker:
             if shape is not None and length is not None and target:
                 axis = int(out_axes[number]) % (len(shape) + 1)
                 self.out.shapes[target] = (*shape[:axis], length, *shape[axis:])
-

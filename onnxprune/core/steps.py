@@ -1,7 +1,8 @@
 """Removal steps: the order in which a group's atoms may leave so that every prefix is valid.
 
 A step is a set of atoms that leaves at once: a single atom, or under a balance constraint one atom
-of every row. This hides rectangles, and sites that must keep an index, from criteria and allocation.
+of every row. This hides rectangles, and sites that must keep an index, from criteria and
+allocation.
 """
 
 from __future__ import annotations
@@ -154,7 +155,9 @@ def _share(cell: list[int], step: int, count: int) -> list[int]:
     return cell[step * size : (step + 1) * size]
 
 
-def _whole_columns(tables: Sequence[LabelArray], value: dict[int, float]) -> list[LabelArray] | None:
+def _whole_columns(
+    tables: Sequence[LabelArray], value: dict[int, float]
+) -> list[LabelArray] | None:
     steps, seen = [], set[int]()
     for column in tables[0].T.tolist():
         members = set(column)

@@ -30,22 +30,25 @@ def walk(ctx: LabelContext, graph: Graph) -> None:
                 ctx.set(key, ())
             ctx.constants.update(o for o in node.outputs if o)
             continue
-        rule = RULES.lookup(node.op, node.domain, node.since)
-        if rule is None:
-            captured = _captures(node)
-            ctx.opaque(node, _no_rule(node))
-            for key in captured:
-                ctx.freeze(ctx.factors(key), _no_rule(node), value=key)
-        elif not node.bodies and not _shapes_known(ctx, node):
-            ctx.opaque(node, "a shape depends on data")
-        else:
-            ctx.claimed.clear()
-            rule(ctx, node)
-            for key in node.inputs:  # freedom has to be claimed
-                if key and key not in ctx.claimed:
-                    ctx.freeze(ctx.factors(key), "an operand of the node", value=key)
+        _apply_rule(ctx, node)
         if not node.bodies and all(i in ctx.constants for i in node.inputs if i) and node.inputs:
             ctx.constants.update(o for o in node.outputs if o)
+
+
+def _apply_rule(ctx: LabelContext, node: Node) -> None:
+    rule = RULES.lookup(node.op, node.domain, node.since)
+    if rule is None:
+        ctx.opaque(node, _no_rule(node))
+        for key in _captures(node):
+            ctx.freeze(ctx.factors(key), _no_rule(node), value=key)
+    elif not node.bodies and not _shapes_known(ctx, node):
+        ctx.opaque(node, "a shape depends on data")
+    else:
+        ctx.claimed.clear()
+        rule(ctx, node)
+        for key in node.inputs:  # freedom has to be claimed
+            if key and key not in ctx.claimed:
+                ctx.freeze(ctx.factors(key), "an operand of the node", value=key)
 
 
 def _no_rule(node: Node) -> str:

@@ -57,7 +57,12 @@ def features_of(site: Site, atoms: Sequence[int]) -> list[NDArray[np.int64]]:
 
 
 def score_group(
-    group: Group, evidence: Sequence[Evidence], removed: NDArray[np.bool_], *, most: int, ridge: float
+    group: Group,
+    evidence: Sequence[Evidence],
+    removed: NDArray[np.bool_],
+    *,
+    most: int,
+    ridge: float,
 ) -> Array:
     """Return a score per atom: its place in the order in which a greedy removal takes them.
 
@@ -94,8 +99,12 @@ def _view(
         everything, weight = everything.part(kept), weight[kept]
         features = [number[f[kept[f]]] for f in features]
     dims = weight.shape[0]
-    damp = ridge + dims / max(everything.rows, 1.0) * 1e-1
+    damp = ridge + dims / max(everything.rows, 1.0) * SC
     return make_view(
         everything, weight, features, ridge=damp, refit=evidence.refit,
-        importance=everything.rows / variance(everything),
+        importance=everything.rows / variance(everything) ** PW,
     )  # fmt: skip
+
+
+SC = 0.1
+PW = 1.0

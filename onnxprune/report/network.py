@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from onnxprune.analysis import Analysis
 
+    Network = nx.MultiGraph[tuple[str, int] | str]
+
 FORMATS = (".graphml", ".dot")
 
 
@@ -39,9 +41,9 @@ def render_network(analysis: Analysis, path: Path) -> str:
     return "\n".join(nx.generate_graphml(graph)) + "\n"
 
 
-def _plain(network: nx.MultiGraph) -> nx.MultiGraph:
+def _plain(network: Network) -> Network:
     """Copy the graph with nodes and attributes that both formats can hold, whatever their names."""
-    plain = nx.MultiGraph()
+    plain: Network = nx.MultiGraph()
     identity = {place: f"n{i}" for i, place in enumerate(network.nodes)}
     for place, data in network.nodes(data=True):
         plain.add_node(
@@ -59,7 +61,7 @@ def _plain(network: nx.MultiGraph) -> nx.MultiGraph:
     return plain
 
 
-def _dot(graph: nx.MultiGraph) -> str:
+def _dot(graph: Network) -> str:
     lines = ["graph dependencies {", "  node [shape=ellipse];"]
     for name, data in graph.nodes(data=True):
         label = _quoted(f"{data['value']} [{data['axis']}]\n{data['groups']}")

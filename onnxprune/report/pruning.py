@@ -30,7 +30,7 @@ _FLAGS = {
 }
 
 
-def report_pruning(
+def report_pruning(  # everything that a report holds
     analysis: Analysis,
     draft: Draft,
     written: Written,
@@ -126,7 +126,7 @@ def _notes(
         f"group {group} was left out, because a node cannot follow: {reason}"
         for group, reason in dropped.items()
     ]
-    metric, amount = plan.settings.get("target"), plan.settings.get("amount")
+    metric, amount = plan.settings.get("target"), float(plan.settings.get("amount", 0))
     if metric in ("params", "macs"):
         done: float = getattr(achieved, metric)
         if done > amount + COARSE:
@@ -146,8 +146,8 @@ def _notes(
         share = sum(len(g.removed) for g in plan.groups) / sum(g.size for g in plan.groups)
         if abs(share - amount) > COARSE:
             notes.append(
-                f"{share:.1%} of the groups' channels left, {amount:.1%} were asked for: groups are "
-                "too small for it, or limits hold them"
+                f"{share:.1%} of the groups' channels left, {amount:.1%} were asked for: groups "
+                "are too small for it, or limits hold them"
             )
     if any(not g.exact for g in plan.groups):
         notes.append("approximate groups were pruned: outputs differ from the masked original")

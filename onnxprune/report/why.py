@@ -12,6 +12,8 @@ from onnxprune.errors import InvalidConfigError, printable
 from onnxprune.report.models import AxisEntry, HeldIndices, WhyEntry
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from onnxprune.analysis import Analysis
     from onnxprune.core.context import FrozenReason
     from onnxprune.core.dependencies import Group
@@ -81,10 +83,19 @@ class _Explainer:
             return WhyEntry(value=key, kind=kind, axes=[], note="its shape depends on data")
         note = self._note(key)
         axes = [
-            self._axis(a, size, [f for f in factors if a in f.axes], bare=not note)
+            self._axis(
+                a, size, [f for f in factors if f.axes[-1] == a], self._bare(a, factors, note)
+            )
             for a, size in enumerate(shape)
         ]
         return WhyEntry(value=key, kind=kind, axes=axes, note=note)
+
+    def _bare(self, axis: int, factors: Sequence[Factor], note: str) -> str:
+        """Say why no channels run along an axis."""
+        for factor in factors:
+            if axis in factor.axes:
+                return f"it holds the rows among which axis {factor.axes[-1]} is divided"
+        return note or "no channels run along it: batch, time or space"
 
     def _kind(self, key: str) -> str:
         graph = self._deps.graph
@@ -113,41 +124,39 @@ class _Explainer:
                 return f"no channels come out of {node.where}{why}"
         return "it carries no channels"
 
-    def _axis(self, axis: int, size: int, factors: list[Factor], *, bare: bool) -> AxisEntry:
+    def _axis(self, axis: int, size: int, factors: list[Factor], bare: str) -> AxisEntry:
         counts: Counter[str] = Counter()
         approximate: dict[str, str] = {}
         held: Counter[FrozenReason] = Counter()
         unexplained = 0
         for factor in factors:
-            # Each set once: behind a split, every row repeats the same ones.
-            roots, times = np.unique(self._deps.roots[factor.labels], return_counts=True)
-            scale = factor.labels.size // max(1, factor.labels.shape[factor.axes.index(axis)])
-            for root, number in zip(roots.tolist(), times.tolist(), strict=True):
-                share = max(1, number // scale)
+            # Rows of one factor belong to the same groups, so the first one tells.
+            first = factor.labels.reshape(-1, factor.labels.shape[-1])[0]
+            for root in self._deps.roots[first].tolist():
                 group = self._groups.get(root)
                 reason = self._deps.frozen.get(root)
                 if group is not None:
-                    counts[group.id] += share
+                    counts[group.id] += 1
                     if not group.exact:
                         approximate[group.id] = group.reason
                 elif reason is not None:
-                    held[reason] += share
+                    held[reason] += 1
                 else:
-                    unexplained += share
+                    unexplained += 1
         note = ""
         if size <= 1:
             note = "a single index has to stay"
-        elif not factors and bare:
-            note = "no channels run along it: batch, time or space"
+        elif not factors:
+            note = bare
         elif unexplained:
             note = f"{unexplained} indices belong to nothing that could leave"
         return AxisEntry(
             axis=axis,
             size=size,
-            groups={g: min(size, n) for g, n in counts.items()},
+            groups=dict(counts),
             approximate=approximate,
             frozen=[
-                HeldIndices(count=min(size, n), reason=r.reason, node=r.node, op=r.op)
+                HeldIndices(count=n, reason=r.reason, node=r.node, op=r.op)
                 for r, n in held.most_common()
             ],
             note=note,

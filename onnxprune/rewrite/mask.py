@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from onnxprune.core.context import Contraction
     from onnxprune.core.dependencies import Dependencies
 
-ZERO_POINTS = {"ConvInteger": 2, "MatMulInteger": 2, "QLinearConv": 2, "QLinearMatMul": 2}
-"""Input that holds the value of zero, for operators on quantised data."""
+ZERO_POINTS = {
+    ("ConvInteger", 0): 2, ("MatMulInteger", 0): 2, ("MatMulInteger", 1): 3,
+    ("QLinearConv", 0): 2, ("QLinearMatMul", 0): 2, ("QLinearMatMul", 3): 5,
+}  # fmt: skip
+"""Input that holds the value of zero of an input, for operators on quantised data."""
 
 
 def masked_model(
@@ -43,7 +46,7 @@ def masked_model(
         node, position = contraction.node, contraction.position
         key = node.inputs[position]
         dtype = onnx.helper.tensor_dtype_to_np_dtype(deps.settings[0].dtypes[key])
-        zero = ZERO_POINTS.get(node.op)
+        zero = ZERO_POINTS.get((node.op, position)) if not node.domain else None
         if zero is None:
             surgeon.compute_operand(node, position, [("Mul", [None, keep.astype(dtype)])])
         else:

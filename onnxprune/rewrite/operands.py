@@ -63,7 +63,8 @@ class OperandRepair:
             changes = [update(cuts, node) for cuts in self._cuts]
         change = changes[0]
         if change is not None and change.failure:
-            raise PlanMismatchError(f"{node.where} {change.failure}")
+            message = f"{node.where} {change.failure}"
+            raise PlanMismatchError(message)
         for position in range(self._positions(node, change)):
             self._correct(node, position, changes)
         return change
@@ -124,16 +125,22 @@ class OperandRepair:
             return False
         values = [old.get(key) for old in self._old]
         return all(
-            v is not None and np.array_equal(v, values[0]) and np.array_equal(w, wanted[0])
+            v is not None
+            and np.array_equal(v, np.asarray(values[0]))
+            and np.array_equal(w, wanted[0])
             for v, w in zip(values, wanted, strict=True)
         )
 
     def _compute(
-        self, node: Node, position: int, actual: Sequence[np.ndarray | None], wanted: list[np.ndarray]
+        self,
+        node: Node,
+        position: int,
+        actual: Sequence[np.ndarray | None],
+        wanted: list[np.ndarray],
     ) -> None:
         """Correct an operand whose content depends on symbolic dimensions."""
         if any(a is None or a.shape != w.shape for a, w in zip(actual, wanted, strict=True)):
-            raise PlanMismatchError(f"{node.where}: input {position} cannot follow the cut")
+            raise _cannot_follow(node, position)
         now = [a for a in actual if a is not None]
         differs = np.any([a != w for a, w in zip(now, wanted, strict=True)], axis=0)
         fixed = differs & np.all([w == wanted[0] for w in wanted], axis=0)
@@ -145,7 +152,7 @@ class OperandRepair:
             up[scaled], down[scaled] = (wanted[0] // common)[scaled], (now[0] // common)[scaled]
             if any((a[scaled] * up[scaled] != w[scaled] * down[scaled]).any() for a, w in
                    zip(now, wanted, strict=True)):  # fmt: skip
-                raise PlanMismatchError(f"{node.where}: input {position} cannot follow the cut")
+                raise _cannot_follow(node, position)
             steps += [("Mul", [None, up]), ("Div", [None, down])]
         if fixed.any():
             if node.opset >= _WHERE_OPSET:
@@ -163,3 +170,6 @@ class OperandRepair:
                     message = f"graph output '{key}' would change: it is computed from a shape"
                     raise PlanMismatchError(message)
 
+
+def _cannot_follow(node: Node, position: int) -> PlanMismatchError:
+    return PlanMismatchError(f"{node.where}: input {position} cannot follow the cut")

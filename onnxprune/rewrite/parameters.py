@@ -62,15 +62,13 @@ class ParameterCut:
 
     def __call__(self, array: np.ndarray) -> np.ndarray:
         """Return what remains of the parameter's content."""
-        rows = None
-        if self._rows is not None:
-            rows, mask = self._rows
+        blocked = self._rows[0] if self._rows is not None else ()
         for axis, keep in enumerate(self._keep):
-            if (rows is None or axis not in rows) and not keep.all():
+            if axis not in blocked and not keep.all():
                 array = array.take(np.flatnonzero(keep), axis)
-        if rows is None:
+        if self._rows is None:
             return array
-        row, column = rows
+        (row, column), mask = self._rows
         both = mask & self._keep[row][:, None] & self._keep[column][None, :]
         moved = np.moveaxis(array, (row, column), (0, 1))
         kept = moved[both].reshape(self.shape[row], self.shape[column], *moved.shape[2:])

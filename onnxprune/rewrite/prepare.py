@@ -1,4 +1,4 @@
-"""Normalise a model before it is analysed: inline local functions, give shared vectors to each user.
+"""Normalise a model before it is analysed: inline functions, give each user its own vectors.
 
 Exporters store equal tensors once: all zero biases of a transformer may be one initializer. Such
 sharing couples nothing, so every use of a vector gets a copy of its own, which is dropped again

@@ -10,7 +10,7 @@ import onnx_graphsurgeon as gs
 from onnx import TensorProto, numpy_helper
 from onnx_graphsurgeon.ir.tensor import LazyValues
 
-from onnxprune.core.graph import body_scope
+from onnxprune.rewrite.restore import restore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from onnxprune.core.graph import Graph, Node
 
 gs.logger.G_LOGGER.module_severity = gs.logger.G_LOGGER.ERROR
-
-_LOST_BY_NODE = ("doc_string", "overload")
 
 
 class Surgeon:
@@ -204,102 +202,5 @@ class Surgeon:
 
     def export(self) -> onnx.ModelProto:
         """Return the edited model with everything around the graph as it was."""
-        before = self._before
         exported = gs.export_onnx(self.graph, do_type_check=False)
-        after = onnx.ModelProto()
-        after.CopyFrom(before)
-        after.graph.CopyFrom(exported.graph)
-        del after.functions[:]
-        _move_up(before.graph, after.graph)
-        _restore_graph(before.graph, after.graph, "", self._sizes)
-        return after
-
-
-def _move_up(before: onnx.GraphProto, after: onnx.GraphProto) -> None:
-    """Move initializers that only bodies read back into the main graph."""
-    order = {t.name: i for i, t in enumerate(before.initializer)}
-    found = {t.name: t for t in after.initializer}
-
-    def visit(graph: onnx.GraphProto, own: set[str]) -> None:
-        for node in graph.node:
-            for attribute in node.attribute:
-                if attribute.HasField("g"):
-                    body = attribute.g
-                    mine = own | _defined(body)
-                    stays = []
-                    for tensor in body.initializer:
-                        if tensor.name in order and tensor.name not in mine:
-                            found.setdefault(tensor.name, _copy(tensor))
-                        else:
-                            stays.append(_copy(tensor))
-                    del body.initializer[:]
-                    body.initializer.extend(stays)
-                    visit(body, mine)
-
-    visit(after, set())
-    tensors = [_copy(t) for t in found.values()]
-    del after.initializer[:]
-    after.initializer.extend(sorted(tensors, key=lambda t: order.get(t.name, len(order))))
-
-
-def _defined(graph: onnx.GraphProto) -> set[str]:
-    return {o for n in graph.node for o in n.output} | {i.name for i in graph.input}
-
-
-def _copy(tensor: TensorProto) -> TensorProto:
-    copy = TensorProto()
-    copy.CopyFrom(tensor)
-    return copy
-
-
-def _restore_graph(
-    before: onnx.GraphProto,
-    after: onnx.GraphProto,
-    scope: str,
-    sizes: Mapping[str, Mapping[str, Mapping[int, int]]],
-) -> None:
-    after.name, after.doc_string = before.name, before.doc_string
-    del after.metadata_props[:]
-    after.metadata_props.extend(before.metadata_props)
-    declared = {i.name: i for i in (*before.input, *before.output)}
-    for info in (*after.input, *after.output):
-        if info.name in declared:
-            info.CopyFrom(declared[info.name])
-    del after.value_info[:]
-    after.value_info.extend(before.value_info)
-    for info in (*after.input, *after.output, *after.value_info):
-        for axis, size in sizes.get(scope, {}).get(info.name, {}).items():
-            dims = info.type.tensor_type.shape.dim
-            if axis < len(dims) and dims[axis].HasField("dim_value"):
-                dims[axis].dim_value = size
-    if not before.name:
-        after.ClearField("name")
-    del after.quantization_annotation[:]
-    after.quantization_annotation.extend(before.quantization_annotation)
-    by_output = {n.output[0]: (i, n) for i, n in enumerate(before.node) if n.output}
-    for node in after.node:
-        index, twin = by_output.get(node.output[0], (0, None)) if node.output else (0, None)
-        if twin is None or twin.op_type != node.op_type:
-            continue
-        for name in _LOST_BY_NODE:
-            if getattr(twin, name):
-                setattr(node, name, getattr(twin, name))
-        node.metadata_props.extend(twin.metadata_props)
-        bodies = {a.name: a.g for a in twin.attribute if a.HasField("g")}
-        for attribute in node.attribute:
-            if attribute.HasField("g") and attribute.name in bodies:
-                inner = body_scope(scope, twin, index, attribute.name)
-                _restore_graph(bodies[attribute.name], attribute.g, inner, sizes)
-        have = {a.name for a in node.attribute}
-        node.attribute.extend(
-            a for a in twin.attribute
-            if a.name not in have and not a.HasField("g") and _unsupported(a)
-        )  # fmt: skip
-
-
-def _unsupported(attribute: onnx.AttributeProto) -> bool:
-    kinds = onnx.AttributeProto
-    return attribute.type in (
-        kinds.GRAPHS, kinds.TENSORS, kinds.SPARSE_TENSOR, kinds.SPARSE_TENSORS,
-        kinds.TYPE_PROTO, kinds.TYPE_PROTOS,
-    )  # fmt: skip
+        return restore(self._before, exported, self._sizes)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from onnxprune.core.context import LabelContext
     from onnxprune.core.cuts import Cuts
     from onnxprune.core.graph import Node
+    from onnxprune.core.labels import Factors
 
 BATCH, GROUP, IN, OUT = range(4)  # common axes of data, weight and result
 
@@ -21,29 +22,78 @@ BATCH, GROUP, IN, OUT = range(4)  # common axes of data, weight and result
 @rule("Conv", "ConvTranspose")
 def conv(ctx: LabelContext, node: Node) -> None:
     """Sum over the input channels of each group."""
-    channels(ctx, node, data=0, weight=1, bias=node.input(2))
+    y = channels(ctx, node, data=0, weight=1)
+    ctx.set(node.outputs[0], per_channel(ctx, node, y, (2,)))
 
 
-def channels(ctx: LabelContext, node: Node, *, data: int, weight: int, bias: str) -> None:
+@rule("ConvInteger")
+def conv_integer(ctx: LabelContext, node: Node) -> None:
+    """As Conv; zero points of the weight may be per output channel."""
+    y = channels(ctx, node, data=0, weight=1)
+    ctx.set(node.outputs[0], per_channel(ctx, node, y, (3,)))
+
+
+@rule("QLinearConv")
+def qlinear_conv(ctx: LabelContext, node: Node) -> None:
+    """As Conv; scales and zero points of the weight may be per output channel."""
+    y = channels(ctx, node, data=0, weight=3)
+    ctx.set(node.outputs[0], per_channel(ctx, node, y, (4, 5, 8)))
+
+
+@rule("DeformConv")
+def deform_conv(ctx: LabelContext, node: Node) -> None:
+    """As Conv; each group of offsets serves equally many channels, and the offsets stay."""
+    shape = ctx.shape(node.inputs[0]) or ()
+    groups = int(node.attribute("offset_group", 1))
+    if groups > 1:  # this alone asks for a balance
+        x = ctx.release(ctx.factors(node.inputs[0]), range(2, len(shape)), "needed whole")
+        ctx.reshape(x, shape[:2], (shape[0], groups, shape[1] // groups))
+    y = channels(ctx, node, data=0, weight=1)
+    result = per_channel(ctx, node, y, (3,))
+    samples = [Operand(result, dict(enumerate(ctx.shape(node.outputs[0]) or ())), node.inputs[0])]
+    for key in (node.inputs[2], node.input(4)):
+        if key:
+            offsets = ctx.release(ctx.factors(key), (1, 2, 3), "offsets stay")
+            samples.append(Operand(offsets, {0: shape[0]}, key))
+    ctx.set(node.outputs[0], ctx.align(samples))
+
+
+@rule("CausalConvWithState")
+def causal_conv(ctx: LabelContext, node: Node) -> None:
+    """Depthwise over time: channels of data, kernel, bias and state leave together."""
+    shape = ctx.shape(node.inputs[0]) or ()
+    sizes = {0: shape[0], 1: shape[1]}
+    operands = []
+    for position in (0, 3):
+        key = node.input(position)
+        if key:
+            kept = ctx.release(ctx.factors(key), (2,), "a convolution needs its space whole")
+            operands.append(Operand(kept, sizes, key))
+    for key in node.inputs[1:3]:
+        if key:
+            kept = ctx.release(ctx.factors(key), (1, 2), "kernel axes stay")
+            operands.append(Operand(ctx.shift(kept, {0: 1}), {1: shape[1]}, key))
+    result = ctx.align(operands)
+    for key in node.outputs:
+        ctx.set(key, result)
+
+
+def channels(ctx: LabelContext, node: Node, *, data: int, weight: int) -> Factors:
     """Carry labels through a convolution whose data and weight stand at given inputs."""
     x_key, w_key = node.inputs[data], node.inputs[weight]
-    x_shape, w_shape, y_shape = (ctx.shape(k) for k in (x_key, w_key, node.outputs[0]))
-    if x_shape is None or w_shape is None or y_shape is None:
-        ctx.opaque(node, "shape unknown")
-        return
+    x_shape, w_shape, y_shape = (ctx.shape(k) or () for k in (x_key, w_key, node.outputs[0]))
     groups = int(node.attribute("group", 1))
     batch, c_in, c_out = x_shape[0], x_shape[1], y_shape[1]
-    transposed = node.op == "ConvTranspose"
     if c_in % groups or c_out % groups:
         ctx.opaque(node, "channels do not divide by the group attribute")
-        return
+        return ()
     x = ctx.release(
         ctx.factors(x_key), range(2, len(x_shape)), "a convolution needs its space whole"
     )
     w = ctx.release(ctx.factors(w_key), range(2, len(w_shape)), "kernel axes stay")
     x = ctx.reshape(x, (batch, c_in), (batch, groups, c_in // groups))
     per_in, per_out = c_in // groups, c_out // groups
-    if transposed:
+    if node.op == "ConvTranspose":
         w = ctx.reshape(w, (c_in, per_out), (groups, per_in, per_out))
         names = {0: GROUP, 1: IN, 2: OUT}
     else:
@@ -57,26 +107,32 @@ def channels(ctx: LabelContext, node: Node, *, data: int, weight: int, bias: str
         ],
         (IN,),
     )
-    y = ctx.reshape(
+    return ctx.reshape(
         ctx.shift(y, {BATCH: 0, GROUP: 1, OUT: 2}), (batch, groups, per_out), (batch, c_out)
     )
-    if bias:
-        b = tuple(f.rename((1,)) for f in ctx.factors(bias))
-        y = ctx.align([Operand(y, {0: batch, 1: c_out}, x_key), Operand(b, {1: c_out}, bias)])
-    ctx.set(node.outputs[0], y)
 
 
-@update("Conv", "ConvTranspose")
+def per_channel(
+    ctx: LabelContext, node: Node, result: Factors, positions: tuple[int, ...]
+) -> Factors:
+    """Let a result meet vectors with one element per output channel."""
+    batch, c_out = (ctx.shape(node.outputs[0]) or (1, 1))[:2]
+    for position in positions:
+        key = node.input(position)
+        if key and ctx.shape(key):
+            vector = tuple(f.rename((1,)) for f in ctx.factors(key))
+            size = (ctx.shape(key) or (1,))[0]
+            whole = Operand(result, {0: batch, 1: c_out}, node.outputs[0])
+            result = ctx.align([whole, Operand(vector, {1: size}, key)])
+    return result
+
+
+@update("Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv")
 def conv_groups(cuts: Cuts, node: Node) -> Change:
     """Whole groups that left no longer count."""
-    return Change(attributes=kept_groups(cuts, node, data=0))
-
-
-def kept_groups(cuts: Cuts, node: Node, *, data: int) -> dict[str, int]:
-    """Return the new `group` attribute when it changes."""
     groups = int(node.attribute("group", 1))
     if groups == 1:
-        return {}
-    kept = cuts.keep(node.inputs[data], 1).reshape(groups, -1)
+        return Change()
+    kept = cuts.keep(node.inputs[0], 1).reshape(groups, -1)
     count = int(np.count_nonzero(kept.any(axis=1)))
-    return {"group": count} if count != groups else {}
+    return Change(attributes={"group": count} if count != groups else {})

@@ -1,4 +1,4 @@
-"""Slice, Gather and Pad: selecting and adding indices along an axis."""
+"""Slice and Compress: selecting indices along an axis."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from onnxprune.core.context import LabelContext
     from onnxprune.core.cuts import Cuts
     from onnxprune.core.graph import Node
+    from onnxprune.core.labels import Factors
 
 
 def slice_operands(ctx: LabelContext | Cuts, node: Node) -> dict[int, slice] | None:
     """Return the slice of each axis, None when it is computed from data."""
     shape = ctx.old_shape(node.inputs[0])
+    if shape is None:
+        return None
     if node.since < 10:  # noqa: PLR2004 - starts and ends are attributes
         starts, ends = node.attribute("starts"), node.attribute("ends")
         axes, steps = node.attribute("axes"), None
@@ -52,11 +55,27 @@ def slice_(ctx: LabelContext, node: Node) -> None:
         return
     for axis, chosen in ranges.items():
         indices = np.arange(shape[axis])[chosen]
-        if any(axis in f.axes for f in factors) and len(indices) < shape[axis]:
-            factors = ctx.take(factors, axis, indices)
-        elif any(axis in f.axes for f in factors) and (chosen.step or 1) < 0:
-            factors = ctx.take(factors, axis, indices)
+        step = chosen.step or 1
+        if not any(axis in f.axes for f in factors) or (step == 1 and len(indices) == shape[axis]):
+            continue
+        factors = _rows_alike(ctx, factors, axis, chosen)
+        factors = ctx.take(factors, axis, indices)
     ctx.set(node.outputs[0], factors)
+
+
+def _rows_alike(ctx: LabelContext, factors: Factors, axis: int, chosen: slice) -> Factors:
+    """Make sure that one start fits all rows: they lose equally many indices in front of it."""
+    kept: list[Factor] = []
+    for factor in factors:
+        if len(factor.axes) > 1 and factor.axes[-1] == axis:
+            if (chosen.step or 1) != 1:
+                kept.append(ctx.collapse(factor, (axis,)))
+                continue
+            front = Factor(factor.axes, factor.labels[..., : chosen.start], factor.level)
+            if front.labels.size:
+                ctx.balances.setdefault(id(front.labels), front)
+        kept.append(factor)
+    return tuple(kept)
 
 
 @update("Slice")
@@ -65,163 +84,67 @@ def slice_bounds(cuts: Cuts, node: Node) -> Change:
     ranges = slice_operands(cuts, node)
     if ranges is None:
         return Change()
-    old = cuts.old_shape(node.inputs[0])
     cut = [a for a in ranges if cuts.is_cut(node.inputs[0], a)]
     if not cut:
         return Change()
     strided = [a for a in cut if (ranges[a].step or 1) != 1]
     if strided:
+        axis = strided[0]
         if len(ranges) > 1:
             return Change(failure="a strided slice of several axes, one of them cut")
-        axis = strided[0]
+        old = cuts.old_shape(node.inputs[0])
         kept = cuts.keep(node.inputs[0], axis)
         return Change(gather=(axis, renumber(np.arange(old[axis])[ranges[axis]], kept)))
-    starts, ends = [], []
+    starts: list[int | None] = []
+    ends: list[int | None] = []
     for axis, chosen in ranges.items():
-        if axis in cut:
-            before = cuts.count_before(node.inputs[0], axis, chosen.start)
-            starts.append(before)
-            ends.append(before + cuts.size(node.outputs[0], axis))
-        else:
-            starts.append(None)
-            ends.append(None)
+        before = cuts.count_before(node.inputs[0], axis, chosen.start) if axis in cut else None
+        starts.append(before)
+        ends.append(None if before is None else before + cuts.size(node.outputs[0], axis))
     if node.since < 10:  # noqa: PLR2004
         olds = node.attribute("starts"), node.attribute("ends")
-        merged = [
-            [o if n is None else n for o, n in zip(old_, new, strict=True)]
-            for old_, new in zip(olds, (starts, ends), strict=True)
-        ]
+        merged = [_merged(old, new) for old, new in zip(olds, (starts, ends), strict=True)]
         return Change(attributes={"starts": merged[0], "ends": merged[1]})
     wanted = {}
     for position, new in ((1, starts), (2, ends)):
         known = cuts.known(node.inputs[position])
         if known is not None:
-            values = known.tolist()
-            wanted[position] = [v if n is None else n for v, n in zip(values, new, strict=True)]
+            wanted[position] = _merged(known.tolist(), new)
     return Change(operands=wanted)
+
+
+def _merged(old: list[int], new: list[int | None]) -> list[int]:
+    return [o if n is None else n for o, n in zip(old, new, strict=True)]
 
 
 def renumber(indices: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Drop indices that left and number the others anew."""
     position = np.cumsum(kept) - 1
-    flat = indices[kept[indices]]
-    return position[flat]
+    return np.asarray(position[indices[kept[indices]]])
 
 
-@rule("Gather")
-def gather(ctx: LabelContext, node: Node) -> None:
-    """Select indices along one axis; with computed indices that axis stays."""
-    data, indices = node.inputs[0], ctx.known(node.inputs[1])
-    shape, picked = ctx.shape(data), ctx.shape(node.inputs[1])
-    if shape is None or picked is None:
-        ctx.opaque(node, "shape unknown")
+@rule("Compress")
+def compress(ctx: LabelContext, node: Node) -> None:
+    """Select by a known condition along an axis; otherwise the axis stays whole."""
+    shape, axis = ctx.shape(node.inputs[0]) or (), node.attribute("axis")
+    condition = ctx.known(node.inputs[1])
+    if axis is None or condition is None:
+        ctx.opaque(node, "selects elements by their content")
         return
-    axis = int(node.attribute("axis", 0)) % len(shape)
-    ctx.freeze(ctx.factors(node.inputs[1]), "used as indices", value=node.inputs[1])
-    factors = ctx.factors(data)
-    names = {a: a if a < axis else a + len(picked) - 1 for a in range(len(shape)) if a != axis}
-    if indices is None:
-        factors = ctx.release(factors, (axis,), "selected by computed indices")
-        ctx.set(node.outputs[0], ctx.shift(factors, names))
-        return
-    kept: list[Factor] = []
-    positions = indices.astype(np.int64) % shape[axis]
-    for factor in factors:
-        if axis not in factor.axes:
-            kept += ctx.shift([factor], names)
-            continue
-        place = factor.axes.index(axis)
-        labels = factor.labels.take(positions, place)
-        inner = tuple(range(axis, axis + len(picked)))
-        axes = [names.get(a, -1) for a in factor.axes]
-        axes[place : place + 1] = inner
-        result = ctx.tidy(axes, labels, factor.level, "a single index is selected")
-        if result is not None:
-            kept.append(result)
-    ctx.set(node.outputs[0], kept)
-
-
-@update("Gather")
-def gather_indices(cuts: Cuts, node: Node) -> Change:
-    """Constant indices along a cut axis are numbered anew."""
-    shape = cuts.old_shape(node.inputs[0])
-    axis = int(node.attribute("axis", 0)) % len(shape)
-    indices = cuts.known(node.inputs[1])
-    if indices is None or not cuts.is_cut(node.inputs[0], axis):
-        return Change()
-    positions = indices.astype(np.int64) % shape[axis]
-    if cuts.has_rows(node.inputs[0], axis):
-        return Change(failure="selects along an axis whose rows lose different indices")
-    kept = cuts.keep(node.inputs[0], axis)
-    if positions.ndim == 0:
-        return Change(operands={1: np.cumsum(kept)[positions] - 1})
-    if positions.ndim == 1:
-        return Change(operands={1: renumber(positions, kept)})
-    if kept[positions].all():
-        return Change(operands={1: (np.cumsum(kept) - 1)[positions]})
-    return Change(failure="selects with a table of indices along a cut axis")
-
-
-@rule("Pad")
-def pad(ctx: LabelContext, node: Node) -> None:
-    """Constant padding adds indices that stay; other modes need the axis whole."""
-    shape, out = ctx.shape(node.inputs[0]), ctx.shape(node.outputs[0])
-    amounts = ctx.known(node.inputs[1]) if node.input(1) else node.attribute("pads")
-    if shape is None or out is None or amounts is None:
-        ctx.opaque(node, "the padding is computed")
-        return
-    rank = len(shape)
-    axes: list[int] = list(range(rank))
-    if node.input(3):
-        given = ctx.known(node.inputs[3])
-        if given is None:
-            ctx.opaque(node, "the padded axes are computed")
-            return
-        axes = [int(a) % rank for a in given]
-    values = [int(v) for v in amounts]
-    padded = {
-        a: (values[i], values[i + len(axes)])
-        for i, a in enumerate(axes)
-        if values[i] or values[i + len(axes)]
-    }
-    factors = ctx.factors(node.inputs[0])
-    if node.attribute("mode", "constant") != "constant" or min(values, default=0) < 0:
-        factors, padded = ctx.release(factors, padded, "padded along this axis"), {}
-    kept = []
-    for factor in factors:
-        amount = [padded.get(a, (0, 0)) for a in factor.axes]
-        kept.append(Factor(factor.axes, np.pad(factor.labels, amount), factor.level))
-    ctx.set(node.outputs[0], kept)
-
-
-@rule("Resize", "Upsample")
-def resize(ctx: LabelContext, node: Node) -> None:
-    """Axes whose size changes are resampled as wholes, the others pass."""
-    before, after = ctx.shape(node.inputs[0]), ctx.shape(node.outputs[0])
-    if before is None or after is None:
-        ctx.opaque(node, "shape unknown")
-        return
-    if node.attribute("coordinate_transformation_mode") == "tf_crop_and_resize":
-        ctx.opaque(node, "crops while resizing")
-        return
-    space = [
-        a
-        for a, (b, s) in enumerate(zip(before, after, strict=True))
-        if b != s or (a > 1 and len(before) > 2)  # noqa: PLR2004
+    place = int(axis) % len(shape)
+    factors = [
+        ctx.collapse(f, (place,)) if len(f.axes) > 1 and f.axes[-1] == place else f
+        for f in ctx.factors(node.inputs[0])
     ]
-    ctx.set(
-        node.outputs[0], ctx.release(ctx.factors(node.inputs[0]), space, "resampled over this axis")
-    )
+    ctx.set(node.outputs[0], ctx.take(factors, place, np.flatnonzero(condition)))
 
 
-@update("Resize")
-def resize_sizes(cuts: Cuts, node: Node) -> Change:
-    """A size given for a cut axis follows the cut; scales are one there."""
-    if not node.input(3):
+@update("Compress")
+def compress_condition(cuts: Cuts, node: Node) -> Change:
+    """The condition loses what the axis loses."""
+    condition, axis = cuts.known(node.inputs[1]), node.attribute("axis")
+    if condition is None or axis is None:
         return Change()
-    known = cuts.known(node.inputs[3])
-    if known is None:
-        return Change()
-    new = cuts.shape(node.outputs[0])
-    axes = node.attribute("axes") or range(len(new))
-    return Change(operands={3: [new[a] for a in axes]})
+    place = int(axis) % len(cuts.old_shape(node.inputs[0]))
+    kept = cuts.keep(node.inputs[0], place)
+    return Change(operands={1: condition[kept[: len(condition)]]})

@@ -11,18 +11,24 @@ if TYPE_CHECKING:
     from onnxprune.core.dependencies import Dependencies
 
 _SATURATING = frozenset(
-    "ArgMax ArgMin Cast Clip Erf Exp Greater GreaterOrEqual HardSigmoid Hardmax Less LessOrEqual "
-    "LogSoftmax Relu Sigmoid Softmax Softsign Tanh TopK".split()
+    (
+        "ArgMax ArgMin Cast Clip Erf Exp Greater GreaterOrEqual HardSigmoid Hardmax Less "
+        "LessOrEqual LogSoftmax Relu Sigmoid Softmax Softsign Tanh TopK"
+    ).split()
 )
-_MOVING = frozenset("Flatten Identity Reshape Squeeze Transpose Unsqueeze".split())
+_MOVING = frozenset(
+    (
+        "Flatten Identity Reshape Squeeze Transpose Unsqueeze"
+    ).split()
+)
 
 
 def behind_saturation(deps: Dependencies) -> dict[str, int]:
     """Return values in front of saturating operators that make outputs, with their types."""
     producers = {o: n for n in deps.graph.nodes for o in n.outputs if o}
     found: dict[str, int] = {}
-    for key in deps.graph.outputs:
-        saturated = False
+    for output in deps.graph.outputs:
+        key, saturated = output, False
         while key in producers and producers[key].op in _SATURATING | _MOVING:
             saturated |= producers[key].op in _SATURATING
             key = producers[key].inputs[0]

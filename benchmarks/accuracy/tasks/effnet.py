@@ -40,8 +40,9 @@ PHOTOS = (
             "data/building.jpg data/butterfly.jpg data/chicky_512.png data/fruits.jpg "
             "data/graf1.png data/home.jpg data/leuvenA.jpg data/messi5.jpg data/orange.jpg "
             "data/rubberwhale1.png data/squirrel_cls.jpg data/licenseplate_motion.jpg "
-            "alphamat/input_images/plant.jpg hfs/data/000.jpg hfs/data/001.jpg hfs/data/002.jpg text/scenetext01.jpg "
-            "text/scenetext03.jpg text/scenetext04.jpg text/scenetext05.jpg text/scenetext06.jpg"
+            "alphamat/input_images/plant.jpg hfs/data/000.jpg hfs/data/001.jpg hfs/data/002.jpg "
+            "text/scenetext01.jpg text/scenetext03.jpg text/scenetext04.jpg text/scenetext05.jpg "
+            "text/scenetext06.jpg"
         ),
     ),
     (

@@ -1,0 +1,276 @@
+"""The samples that pruning is calibrated on: from NumPy files, from Python code, or made up.
+
+A sample is one run of the model. All files are checked before anything is read, and only the
+samples that are wanted are kept in memory.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from onnxprune.errors import InvalidConfigError, OnnxPruneError, printable
+from onnxprune.io.arrays import open_arrays
+from onnxprune.runtime.feeds import synthetic_feeds
+from onnxprune.samples import Layout, check_symbols, convert, describe, lay_out, take_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from onnxprune.io.arrays import StoredArray
+    from onnxprune.runtime.feeds import Feed, FeedValue
+    from onnxprune.runtime.inputs import InputSpec
+
+__all__ = [
+    "DEFAULT_SAMPLES",
+    "SYNTHETIC_WARNING",
+    "feed_dims",
+    "load_calibration",
+    "split_held_back",
+    "synthetic_calibration",
+]
+
+DEFAULT_SAMPLES: Final = 128
+
+SYNTHETIC_WARNING: Final = (
+    "no calibration data: random values stand in for it. What they excite in the network is not "
+    "what real inputs do, so the wrong channels may leave and repaired weights may fit nothing; "
+    "give some dozens of real, unlabelled samples with --calibration"
+)
+
+_SUFFIXES: Final = (".npy", ".npz")
+_ENTRY: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+class _File(NamedTuple):
+    """A file that was checked: its arrays by input, and how their samples lie."""
+
+    path: Path
+    arrays: Mapping[str, StoredArray]
+    layouts: Mapping[str, Layout]
+    count: int
+
+
+def load_calibration(
+    path: Path | str,
+    specs: Sequence[InputSpec],
+    *,
+    samples: int = DEFAULT_SAMPLES,
+    seed: int = 0,
+    allow_python: bool = False,
+) -> list[Feed]:
+    """Read samples, in the order of their files; if there are more than wanted, some by chance.
+
+    The arrays of a `.npz` file have the names of the inputs; for a model with one input, one array
+    of any name will do, and so does a `.npy` file. The files of a directory are taken by name and
+    may differ in every open dimension. An array has
+
+    * the shape of its input, with a sample in every row of the first axis; in every so many rows
+      where the model fixes its first dimension; one altogether where that is time by its name;
+    * or one axis in front of those of its input, with a sample at every index;
+    * or one axis less, for a single sample without a batch.
+
+    An input with a fixed first dimension, or without dimensions, may have one value for all.
+    Numbers are converted within their kind where they fit.
+
+    Args:
+        path: A file, a directory of files, or "module:function" of code that yields feeds.
+        specs: The inputs of the model.
+        samples: How many are wanted.
+        seed: What is drawn is derived from this.
+        allow_python: Whether "module:function" may be imported and called.
+
+    Raises:
+        InvalidConfigError: The data is missing, unreadable, or not what the inputs want.
+    """
+    if samples < 1:
+        message = f"{samples} calibration samples are asked for, wanted is a number from 1"
+        raise InvalidConfigError(message)
+    location = Path(path)
+    if not location.exists() and _ENTRY.fullmatch(str(path)):
+        return _from_python(str(path), specs, samples, allowed=allow_python)
+    files = [_check_file(file, specs) for file in _list_files(location)]
+    places = [(file, number) for file in files for number in range(file.count)]
+    if len(places) > samples:
+        chosen = np.random.default_rng(seed).choice(len(places), samples, replace=False)
+        places = [places[i] for i in np.sort(chosen)]
+    feeds: list[Feed] = []
+    for _, group in itertools.groupby(places, lambda place: place[0].path):
+        feeds += _read(list(group), specs)
+    return feeds
+
+
+def synthetic_calibration(
+    specs: Sequence[InputSpec], dims: Mapping[str, int], *, samples: int, seed: int = 0
+) -> list[Feed]:
+    """Make samples up where there is no data; show `SYNTHETIC_WARNING` with them.
+
+    Args:
+        specs: The inputs of the model.
+        dims: A size for every symbol.
+        samples: How many are wanted.
+        seed: What is drawn is derived from this.
+
+    Raises:
+        InvalidModelError: Nothing can be made up for an input.
+    """
+    return [synthetic_feeds(specs, dims, seed=seed + number) for number in range(samples)]
+
+
+def split_held_back(
+    feeds: Sequence[Feed], *, share: float = 0.25, seed: int = 0
+) -> tuple[list[Feed], list[Feed]]:
+    """Split samples into those to fit on and those to check the fit with.
+
+    Both keep their order. There is at least one to check with, unless there is only one at all.
+
+    Args:
+        feeds: The samples.
+        share: The part to hold back.
+        seed: What is drawn is derived from this.
+
+    Examples:
+        >>> fit, check = split_held_back([{"x": np.zeros(1)}] * 8)
+        >>> len(fit), len(check)
+        (6, 2)
+    """
+    count = min(max(1, round(len(feeds) * share)), max(len(feeds) - 1, 0))
+    held = set(np.random.default_rng(seed).permutation(len(feeds))[:count].tolist())
+    fit = [feed for number, feed in enumerate(feeds) if number not in held]
+    return fit, [feed for number, feed in enumerate(feeds) if number in held]
+
+
+def feed_dims(feed: Feed, specs: Sequence[InputSpec]) -> dict[str, int]:
+    """Return the sizes that the symbols of the inputs have in a sample.
+
+    Examples:
+        >>> from onnxprune.runtime.inputs import InputSpec
+        >>> ids = InputSpec("ids", np.dtype(np.int64), ("batch", "T"))
+        >>> feed_dims({"ids": np.zeros((1, 7), np.int64)}, [ids])
+        {'batch': 1, 'T': 7}
+    """
+    sizes: dict[str, int] = {}
+    for spec in specs:
+        value = feed.get(spec.name)
+        if isinstance(value, np.ndarray) and spec.dims is not None:
+            pairs = zip(spec.dims, value.shape, strict=False)
+            sizes.update({dim: size for dim, size in pairs if isinstance(dim, str)})
+    return sizes
+
+
+# --- Files ----------------------------------------------------------------------------------------
+
+
+def _list_files(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = [file for file in path.iterdir() if file.suffix in _SUFFIXES and file.is_file()]
+        if found:
+            return sorted(found)
+        message = f"calibration directory '{printable(path)}' holds no .npy or .npz file"
+        raise InvalidConfigError(message)
+    if path.suffix in _SUFFIXES and path.is_file():
+        return [path]
+    seen = "is neither" if path.exists() else "does not exist"
+    message = f"calibration data '{printable(path)}' {seen}"
+    raise InvalidConfigError(message, hint="give a .npy or .npz file, or a directory of them")
+
+
+def _check_file(path: Path, specs: Sequence[InputSpec]) -> _File:
+    where = f"calibration file '{printable(path)}'"
+    stored = open_arrays(path)
+    if len(specs) == 1 and len(stored) == 1:
+        stored = {specs[0].name: next(iter(stored.values()))}
+    _check_names(stored, specs, where=where)
+    layouts = {
+        spec.name: lay_out(array.shape, array.dtype, spec, where=where)
+        for spec in specs
+        if (array := stored.get(spec.name)) is not None
+    }
+    counts = {lay.count for lay in layouts.values() if not (lay.lone and lay.count == 1)}
+    if len(counts) > 1:
+        seen = ", ".join(f"'{printable(name)}' {lay.count}" for name, lay in layouts.items())
+        message = f"{where} holds different numbers of samples: {seen}"
+        raise InvalidConfigError(message, hint="wanted is the same number for every input")
+    check_symbols({name: lay.shape for name, lay in layouts.items()}, specs, where=where)
+    return _File(path, stored, layouts, counts.pop() if counts else 1)
+
+
+def _check_names(given: Mapping[str, object], specs: Sequence[InputSpec], *, where: str) -> None:
+    wanted = {spec.name for spec in specs}
+    required = {spec.name for spec in specs if not spec.container.startswith("optional")}
+    if required <= set(given) <= wanted:
+        return
+    seen = ", ".join(f"'{printable(name)}'" if name else "one without a name" for name in given)
+    inputs = ", ".join(f"'{printable(spec.name)}' {describe(spec)}" for spec in specs)
+    message = f"{where}: seen arrays {seen or 'none'}; wanted one for every input: {inputs}"
+    raise InvalidConfigError(message, hint="name the arrays like the inputs of the model")
+
+
+def _read(places: Sequence[tuple[_File, int]], specs: Sequence[InputSpec]) -> list[Feed]:
+    """Return samples of one file; every array is read once."""
+    file = places[0][0]
+    feeds: list[dict[str, FeedValue]] = [{} for _ in places]
+    for spec in specs:
+        stored, layout = file.arrays.get(spec.name), file.layouts.get(spec.name)
+        if stored is None or layout is None:
+            for feed in feeds:
+                feed[spec.name] = None
+            continue
+        array = stored.read()
+        for feed, (_, number) in zip(feeds, places, strict=True):
+            where = f"calibration file '{printable(file.path)}', sample {number}"
+            feed[spec.name] = convert(layout.take(array, number), spec, where=where)
+    return list(feeds)
+
+
+# --- Python code ----------------------------------------------------------------------------------
+
+
+def _from_python(
+    entry: str, specs: Sequence[InputSpec], samples: int, *, allowed: bool
+) -> list[Feed]:
+    """Take the first feeds that a function yields; it may go on for ever."""
+    if not allowed:
+        message = f"calibration '{entry}' names Python code, which is run only when that is allowed"
+        raise InvalidConfigError(message, hint="load_calibration(..., allow_python=True)")
+    module, _, name = entry.partition(":")
+    try:
+        function = getattr(importlib.import_module(module), name)
+        feeds = list(itertools.islice(function(), samples))
+    except OnnxPruneError:
+        raise
+    except Exception as error:  # noqa: BLE001  # somebody else's code may raise anything
+        message = f"calibration '{entry}' failed: {type(error).__name__}: {printable(error)}"
+        raise InvalidConfigError(message) from error
+    if not feeds:
+        message = f"calibration '{entry}' yielded no feed"
+        raise InvalidConfigError(message)
+    return [
+        _check_feed(feed, specs, where=f"calibration '{entry}', feed {number}")
+        for number, feed in enumerate(feeds)
+    ]
+
+
+def _check_feed(feed: object, specs: Sequence[InputSpec], *, where: str) -> Feed:
+    if not isinstance(feed, Mapping):
+        message = f"{where}: seen a {type(feed).__name__}, wanted a mapping of inputs to arrays"
+        raise InvalidConfigError(message)
+    _check_names(feed, specs, where=where)
+    checked: dict[str, FeedValue] = {}
+    for spec in specs:
+        value = feed.get(spec.name)
+        if spec.container.endswith("sequence") and isinstance(value, Iterable):
+            checked[spec.name] = [take_whole(element, spec, where=where) for element in value]
+        elif value is None and spec.container.startswith("optional"):
+            checked[spec.name] = None
+        else:
+            checked[spec.name] = take_whole(value, spec, where=where)
+    shapes = {name: v.shape for name, v in checked.items() if isinstance(v, np.ndarray)}
+    check_symbols(shapes, specs, where=where)
+    return checked

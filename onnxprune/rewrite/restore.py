@@ -1,0 +1,120 @@
+"""Put back what a round trip through ONNX-GraphSurgeon loses or moves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx
+
+from onnxprune.core.graph import body_scope
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from onnx import TensorProto
+
+    Sizes = Mapping[str, Mapping[str, Mapping[int, int]]]
+
+_UNSUPPORTED = frozenset(
+    getattr(onnx.AttributeProto, name)
+    for name in "GRAPHS TENSORS SPARSE_TENSOR SPARSE_TENSORS TYPE_PROTO TYPE_PROTOS".split()
+)
+"""Attribute types that GraphSurgeon drops."""
+
+
+def restore(before: onnx.ModelProto, exported: onnx.ModelProto, sizes: Sizes) -> onnx.ModelProto:
+    """Return the exported graph with everything around and inside it as it was before.
+
+    Args:
+        before: the model that was edited.
+        exported: what the editor made of it.
+        sizes: by scope and value name, sizes that changed, for declared shapes.
+    """
+    after = onnx.ModelProto()
+    after.CopyFrom(before)
+    after.graph.CopyFrom(exported.graph)
+    del after.functions[:]
+    _move_up(before.graph, after.graph)
+    _restore_graph(before.graph, after.graph, "", sizes)
+    return after
+
+
+def _move_up(before: onnx.GraphProto, after: onnx.GraphProto) -> None:
+    """Move initializers that only bodies read back into the main graph, and keep their order."""
+    order = {t.name: i for i, t in enumerate(before.initializer)}
+    found = {t.name: t for t in after.initializer}
+
+    def visit(graph: onnx.GraphProto, own: set[str]) -> None:
+        for body in (a.g for n in graph.node for a in n.attribute if a.HasField("g")):
+            mine = own | _defined(body)
+            stays = []
+            for tensor in body.initializer:
+                if tensor.name in order and tensor.name not in mine:
+                    found.setdefault(tensor.name, _copy(tensor))
+                else:
+                    stays.append(_copy(tensor))
+            del body.initializer[:]
+            body.initializer.extend(stays)
+            visit(body, mine)
+
+    visit(after, set())
+    tensors = [_copy(t) for t in found.values()]
+    del after.initializer[:]
+    after.initializer.extend(sorted(tensors, key=lambda t: order.get(t.name, len(order))))
+
+
+def _defined(graph: onnx.GraphProto) -> set[str]:
+    return {o for n in graph.node for o in n.output} | {i.name for i in graph.input}
+
+
+def _copy(tensor: TensorProto) -> TensorProto:
+    copy = onnx.TensorProto()
+    copy.CopyFrom(tensor)
+    return copy
+
+
+def _restore_graph(
+    before: onnx.GraphProto, after: onnx.GraphProto, scope: str, sizes: Sizes
+) -> None:
+    if before.name:
+        after.name = before.name
+    else:
+        after.ClearField("name")
+    after.doc_string = before.doc_string
+    for name in ("metadata_props", "quantization_annotation", "value_info"):
+        after.ClearField(name)
+        getattr(after, name).extend(getattr(before, name))
+    declared = {i.name: i for i in (*before.input, *before.output)}
+    for info in (*after.input, *after.output):
+        if info.name in declared:
+            info.CopyFrom(declared[info.name])
+    for info in (*after.input, *after.output, *after.value_info):
+        _resize(info, sizes.get(scope, {}).get(info.name, {}))
+    by_output = {n.output[0]: (i, n) for i, n in enumerate(before.node) if n.output}
+    for node in after.node:
+        index, twin = by_output.get(node.output[0], (0, None)) if node.output else (0, None)
+        if twin is not None and twin.op_type == node.op_type:
+            _restore_node(twin, node)
+            bodies = {a.name: a.g for a in twin.attribute if a.HasField("g")}
+            for attribute in node.attribute:
+                if attribute.HasField("g") and attribute.name in bodies:
+                    inner = body_scope(scope, twin, index, attribute.name)
+                    _restore_graph(bodies[attribute.name], attribute.g, inner, sizes)
+
+
+def _resize(info: onnx.ValueInfoProto, sizes: Mapping[int, int]) -> None:
+    dims = info.type.tensor_type.shape.dim
+    for axis, size in sizes.items():
+        if axis < len(dims) and dims[axis].HasField("dim_value"):
+            dims[axis].dim_value = size
+
+
+def _restore_node(before: onnx.NodeProto, after: onnx.NodeProto) -> None:
+    for name in ("doc_string", "overload"):
+        if getattr(before, name):
+            setattr(after, name, getattr(before, name))
+    after.metadata_props.extend(before.metadata_props)
+    have = {a.name for a in after.attribute}
+    after.attribute.extend(
+        a for a in before.attribute if a.name not in have and a.type in _UNSUPPORTED
+    )

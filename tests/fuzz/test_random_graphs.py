@@ -1,0 +1,41 @@
+"""Prune random graphs: every one is exact, has nothing to prune, or is refused with a reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from onnxprune.testing.fuzz import check_seed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BATCH = 40
+"""Seeds of one test."""
+
+
+def check_batch(first: int, count: int, directory: Path) -> Counter[str]:
+    """Check some seeds and count the outcomes."""
+    outcomes: Counter[str] = Counter()
+    for seed in range(first, first + count):
+        outcomes[check_seed(seed, directory)] += 1
+        for file in directory.iterdir():
+            file.unlink()
+    return outcomes
+
+
+@pytest.mark.parametrize("first", range(0, 240, BATCH))
+def test_pruned_random_graphs_equal_their_masked_originals(first: int, tmp_path: Path) -> None:
+    outcomes = check_batch(first, BATCH, tmp_path)
+    assert outcomes["exact"] > BATCH // 2
+    assert not outcomes["refused"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(20_000, 22_000, 250))
+def test_many_random_graphs(first: int, tmp_path: Path) -> None:
+    outcomes = check_batch(first, 250, tmp_path)
+    assert outcomes["exact"] > 125
+    assert not outcomes["refused"]
