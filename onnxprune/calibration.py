@@ -10,8 +10,9 @@ import importlib
 import itertools
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -48,7 +49,8 @@ _SUFFIXES: Final = (".npy", ".npz")
 _ENTRY: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
-class _File(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _File:
     """A file that was checked: its arrays by input, and how their samples lie."""
 
     path: Path
@@ -245,7 +247,7 @@ def _from_python(
         feeds = list(itertools.islice(function(), samples))
     except OnnxPruneError:
         raise
-    except Exception as error:  # noqa: BLE001  # somebody else's code may raise anything
+    except Exception as error:  # somebody else's code may raise anything
         message = f"calibration '{entry}' failed: {type(error).__name__}: {printable(error)}"
         raise InvalidConfigError(message) from error
     if not feeds:

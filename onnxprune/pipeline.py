@@ -269,8 +269,9 @@ def _carry_out(
     with Staging(output.path, model.identities) as staging:
         with stages.stage("apply"):
             written = write_model(
-                draft.rewritten.proto, staging.path, source=model, arrays=draft.rewritten.arrays
-            )
+                draft.rewritten.proto, staging.path, source=model, arrays=draft.rewritten.arrays,
+                external=model.external or None,
+            )  # fmt: skip
         verification: Verification | None = None
         if output.verify:
             with stages.stage("verify") as step:

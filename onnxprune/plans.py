@@ -155,8 +155,8 @@ def make_draft(analysis: Analysis, settings: Settings, *, data_name: str) -> Dra
         if excess <= 0:
             return draft
         # Constants that follow the cut, and the provenance, take a few bytes of their own.
-        target = replace(settings.target, amount=settings.target.amount - excess)
-        settings = replace(settings, target=target)
+        extra = wanted + excess - _estimated_size(analysis, draft.removed)
+        settings = replace(settings, target=replace(settings.target, amount=wanted - extra))
     message = f"no choice brings the file to {wanted:.0f} bytes: {excess:.0f} too many remain"
     raise TargetError(message, hint="lower the target a little")
 
@@ -188,10 +188,16 @@ def _rewrite(analysis: Analysis, removed: NDArray[np.bool_]) -> Rewritten:
     )
 
 
+def _estimated_size(analysis: Analysis, removed: NDArray[np.bool_]) -> int:
+    return analysis.model.size_bytes - (analysis.cost().bytes - analysis.cost(removed).bytes)
+
+
 def _size(analysis: Analysis, rewritten: Rewritten, data_name: str) -> int:
+    model = analysis.model
     filled = fill_model(
-        rewritten.proto, analysis.model, rewritten.arrays, data_name=data_name, external=None
-    )
+        rewritten.proto, model, rewritten.arrays, data_name=data_name,
+        external=model.external or None,
+    )  # fmt: skip
     return pieces_size(filled.model) + pieces_size(filled.data)
 
 

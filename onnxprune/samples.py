@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 import ml_dtypes
 import numpy as np
@@ -24,7 +25,8 @@ Dims = tuple[int | str, ...]
 _TIME: Final = re.compile(r"seq|time|frame|len|token|step|audio|wav", re.IGNORECASE)
 
 
-class Layout(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Layout:
     """How the samples lie in an array.
 
     Attributes:
@@ -179,7 +181,10 @@ def take_whole(value: object, spec: InputSpec, *, where: str) -> Array:
     Raises:
         InvalidConfigError: It is no array of the input's shape and type, or has bad numbers.
     """
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:  # (lists of different lengths)
+        array = np.asarray(None)
     fitting = spec.dims is None or _fits(spec.dims, array.shape)
     if not fitting or not array.size or not _same_kind(array.dtype, spec.dtype):
         raise _mismatch(array.shape, array.dtype, spec, where)

@@ -84,7 +84,7 @@ _PLAN = (
     click.option("--allocation", metavar="NAME",
                  help="Which group gives how much; by default uniform for --ratio, else global."),
     click.option("--coupling", default="constrained", show_default=True,
-                 type=click.Choice(["constrained"]),
+                 type=click.Choice(["constrained"]), metavar="NAME",
                  help="constrained removes a channel for all its consumers at once."),
     click.option("--allow-approximate", is_flag=True,
                  help="Prune groups as well whose removal changes a normalisation."),

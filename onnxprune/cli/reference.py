@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from onnxprune.cli.main import COMMANDS, app
+from onnxprune.options import PlanOptions
 
 BEGIN = "<!-- commands: made by `python -m onnxprune.cli.reference README.md` -->"
 END = "<!-- end of commands -->"
@@ -46,7 +47,10 @@ def _command(name: str, command: click.Command) -> str:
     arguments = [p for p in command.params if isinstance(p, click.Argument)]
     usage = " ".join(["onnxprune", name, *(a.human_readable_name for a in arguments)])
     lines = [f"**`{usage}`**", "", " ".join((command.help or "").split()), ""]
-    options = [p for p in command.params if isinstance(p, click.Option)]
+    options = [p for p in command.params if isinstance(p, click.Option) and p.name != "debug"]
+    if name == "plan":
+        options = [o for o in options if o.name not in PlanOptions.__annotations__]
+        lines.append("- the options of `prune` that say what to remove")
     return "\n".join([*lines, *(_option(option) for option in options)])
 
 

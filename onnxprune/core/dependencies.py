@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from onnxprune.core.labels import LabelArray
     from onnxprune.core.shapes import Shapes
 
+_GROUPED = {"Conv": 1, "ConvInteger": 1, "ConvTranspose": 1, "DeformConv": 1, "QLinearConv": 3}
 CARRIERS = ("Identity", "Cast", "DequantizeLinear", "QuantizeLinear")
 
 
@@ -159,7 +160,7 @@ def _conv_groups(graph: Graph) -> dict[str, int]:
     parameters = graph.all_parameters()
     found: dict[str, set[int]] = {}
     for node in graph.all_nodes():
-        position = {"Conv": 1, "ConvTranspose": 1, "ConvInteger": 1, "QLinearConv": 3}.get(node.op)
+        position = _GROUPED.get(node.op)
         groups = int(node.attribute("group", 1) or 1)
         if position is None or node.domain or position >= len(node.inputs):
             continue

@@ -30,7 +30,7 @@ _SAME_AS_FIRST = frozenset(
     (
         "Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Ceil Celu Clip Cos Cosh Elu Erf Exp "
         "Floor Gelu GroupNormalization HardSigmoid HardSwish Identity LeakyRelu Log LogSoftmax "
-        "Mish Neg Not PRelu Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softmax "
+        "MeanVarianceNormalization Mish Neg Not PRelu Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softmax "
         "Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu"
     ).split()
 )

@@ -39,7 +39,7 @@ def _apply_rule(ctx: LabelContext, node: Node) -> None:
     rule = RULES.lookup(node.op, node.domain, node.since)
     if rule is None:
         ctx.opaque(node, _no_rule(node))
-        for key in _captures(node):
+        for key in captures(node):
             ctx.freeze(ctx.factors(key), _no_rule(node), value=key)
     elif not node.bodies and not _shapes_known(ctx, node):
         ctx.opaque(node, "a shape depends on data")
@@ -75,7 +75,7 @@ def _shapes_known(ctx: LabelContext, node: Node) -> bool:
     return all(ctx.shape(k) is not None for k in (*node.inputs, *node.outputs) if k)
 
 
-def _captures(node: Node) -> set[str]:
+def captures(node: Node) -> set[str]:
     """Return the outer values that the bodies of a node read."""
     inside: set[str] = set()
     read: set[str] = set()

@@ -6,7 +6,6 @@ Objects are never unpickled, so a file from a stranger can do no more than hold 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +14,7 @@ import numpy as np
 from onnxprune.errors import InvalidConfigError, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from typing import IO
 

@@ -7,16 +7,16 @@ original computes there. Nothing is cut: what leaves is zeroed in the weights th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from onnx import helper
 
 from onnxprune.recovery.choice import Evidence, score_group
-from onnxprune.recovery.moments import Moments, gather
-from onnxprune.recovery.residual import find_partner
-from onnxprune.recovery.solve import Solution, refit
+from onnxprune.recovery.moments import Moments, gather, total
+from onnxprune.recovery.residual import Path, find_path
+from onnxprune.recovery.solve import Problem, Solution, refit
 from onnxprune.recovery.sites import Site, Sites, find_sites
 from onnxprune.runtime.segment import Mask
 from onnxprune.runtime.stream import TwinStream
@@ -110,6 +110,7 @@ class InOrder:
         for site in self._sites.sites:
             for name in self._groups_at(site.atoms()):
                 self._consumers.setdefault(name, []).append(site)
+        self._paths: dict[int, Path] = {}
         self._readers: dict[str, list[Node]] = {}
         for node in deps.graph.nodes:
             for key in node.inputs:
@@ -192,13 +193,16 @@ class InOrder:
             return
         self._repair(site, folds, weight, bias, gone)
 
+    def _path(self, site: Site) -> Path:
+        if site.number not in self._paths:
+            self._paths[site.number] = find_path(self._deps, site, self._readers, self._content)
+        return self._paths[site.number]
+
     def _gather(self, site: Site) -> list[Moments]:
-        partner = find_partner(self._deps, site, self._readers, self._read) if RESID else None
+        path = self._path(site)
 
         def values(batch: int) -> tuple[Array, Array]:
-            target = self._stream.original(site.y, batch)
-            if partner is not None:
-                target = partner.correct(self._stream, batch, target)
+            target = path.target(self._stream, batch, self._stream.original(site.y, batch))
             return self._stream.changed(site.x, batch), target
 
         return gather(site, self._stream.batches, values, self._folds)
@@ -229,8 +233,14 @@ class InOrder:
         new_bias = bias.copy()
         if alive.any() and kept.any():
             if groups == 1:
-                parts = [f.part(kept[0]).outputs(alive) for f in folds]
-                solution = self._solve(site, parts, weight[:, kept[0]][:, :, alive], bias[:, alive])
+                s = np.abs(self._path(site).scale)[alive] if SCALE else np.ones(int(alive.sum()))
+                s = np.maximum(s, 1e-3 * s.max() + 1e-30)
+                parts = [f.part(kept[0]).outputs(alive).scaled(s) for f in folds]
+                w0, b0 = weight[:, kept[0]][:, :, alive], bias[:, alive]
+                solution = self._solve(site, parts, w0 * s, b0 * s)
+                if ITER and self._path(site).clips and solution.method == "least-squares":
+                    solution = self._forgiving(site, solution, kept[0], alive, w0, b0, s, parts)
+                solution = replace(solution, weight=solution.weight / s, bias=solution.bias / s)
                 new[0][np.ix_(kept[0], alive)] = solution.weight[0]
                 new_bias[:, alive] = solution.bias
             else:
@@ -241,6 +251,31 @@ class InOrder:
                 Repaired(site.node.name, solution.method, solution.ridge, solution.error, solution.before)
             )
         self._store(site, new, new_bias - bias)
+
+    def _forgiving(self, site, solution, kept, alive, w0, b0, s, parts):
+        path = self._path(site)
+        for _ in range(ITER):
+            W, b = solution.weight[0] / s, solution.bias[0] / s
+            cross = np.zeros_like(parts[0].cross); 
+            for batch in range(self._stream.batches):
+                x = self._stream.changed(site.x, batch)
+                y = path.target(self._stream, batch, self._stream.original(site.y, batch))
+                for rows, t in site.rows.blocks(x, y, 1):
+                    pass
+                full = np.zeros((1, len(kept), len(alive))); full[0][np.ix_(kept, alive)] = W
+                fb = np.zeros(len(alive)); fb[alive] = b
+                # predicted output in y's layout
+                fitted = site.rows.apply(x, y, full, fb)
+                t2 = path.forgive(self._stream, batch, y, fitted)
+                for rows, t in site.rows.blocks(x, t2, 1):
+                    r = rows[0][:, kept].astype(np.float64); tt = t[0][:, alive] * s
+                    cross[0, :-1] += r.T @ tt
+                    cross[0, -1] += tt.sum(0)
+            whole = total(parts)
+            m = Moments(whole.gram, cross, whole.energy)
+            p = Problem(m, w0 * s, b0 * s, free=site.bias is not None)
+            solution = replace(solution, weight=p.at(solution.ridge)[0], bias=p.at(solution.ridge)[1])
+        return solution
 
     def _solve(self, site: Site, folds: list[Moments], weight: Array, bias: Array) -> Solution:
         return refit(folds, weight, bias, free=site.bias is not None, methods=self._methods)
@@ -288,7 +323,8 @@ class InOrder:
             self._stream.masks.append(Mask(node.index, position, keep.astype(kind)))
 
 
-RESID = True
+SCALE = True
+ITER = 0
 _INTEGER = ("ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul")
 
 

@@ -60,6 +60,10 @@ class Moments:
         chosen = np.append(np.arange(self.gram.shape[1] - 1)[features], self.gram.shape[1] - 1)
         return Moments(self.gram[:, chosen[:, None], chosen], self.cross[:, chosen], self.energy)
 
+    def scaled(self, factors: Array) -> Moments:
+        """Return the moments of outputs multiplied by factors."""
+        return Moments(self.gram, self.cross * factors, self.energy * np.square(factors))
+
     def outputs(self, chosen: Array) -> Moments:
         """Return the moments of some outputs of a single group."""
         return Moments(self.gram, self.cross[:, :, chosen], self.energy[:, chosen])

@@ -7,10 +7,12 @@ original sum, rather than the original branch alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from onnxprune.recovery.unfold import Product
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,66 +27,137 @@ if TYPE_CHECKING:
 _TINY = 1e-3
 """A channel scaled down below this share of the largest scale is left alone."""
 
+_LONGEST = 5
+"""Operators to follow at most."""
+
 
 @dataclass(frozen=True, slots=True)
-class Partner:
-    """What a site's output is added to.
+class Path:
+    """What happens to a site's output before it meets something else.
 
     Attributes:
-        key: the other operand of the addition.
-        scale: what the site's output channels are multiplied with on their way.
         axis: axis of the channels in the output.
+        scale: what the channels are multiplied with.
+        shift: what is added to them then.
+        partner: key of a value that is added and known before the site runs, "" for none.
+        low: a clipping activation follows that hides everything below this.
+        high: the same above this.
     """
 
-    key: str
-    scale: Array
     axis: int
+    scale: Array
+    shift: Array
+    partner: str = ""
+    low: float = -np.inf
+    high: float = np.inf
 
-    def correct(self, stream: TwinStream, batch: int, target: Array) -> Array:
-        """Return the target of the site, given the original output."""
-        if not stream.differs(self.key):
-            return target
-        missing = stream.original(self.key, batch) - stream.changed(self.key, batch)
-        if missing.shape != target.shape:
-            return target
-        usable = np.abs(self.scale) > _TINY * np.abs(self.scale).max()
-        factor = np.where(usable, 1.0 / np.where(usable, self.scale, 1.0), 0.0)
-        shape = [1] * target.ndim
+    def per_channel(self, vector: Array, rank: int) -> Array:
+        """Return a vector in the shape that broadcasts over the output."""
+        shape = [1] * rank
         shape[self.axis] = -1
-        return target + missing * factor.reshape(shape).astype(target.dtype)
+        return vector.reshape(shape)
+
+    def inverse(self) -> Array:
+        """Return one over the scale, zero where it is next to nothing."""
+        usable = np.abs(self.scale) > _TINY * np.abs(self.scale).max()
+        return np.where(usable, 1.0 / np.where(usable, self.scale, 1.0), 0.0)
+
+    def target(self, stream: TwinStream, batch: int, original: Array) -> Array:
+        """Return what the site should make so that the sum behind it is the original one."""
+        if not self.partner or not stream.differs(self.partner):
+            return original
+        missing = stream.original(self.partner, batch) - stream.changed(self.partner, batch)
+        if missing.shape != original.shape:
+            return original
+        factor = self.per_channel(self.inverse(), original.ndim)
+        return original + missing * factor.astype(original.dtype)
+
+    @property
+    def clips(self) -> bool:
+        """Whether a clipping activation follows."""
+        return bool(np.isfinite(self.low) or np.isfinite(self.high))
+
+    def forgive(self, stream: TwinStream, batch: int, target: Array, fitted: Array) -> Array:
+        """Return the target with everything set to the fit that the activation hides anyway."""
+        shape = target.shape
+        scale = self.per_channel(self.scale, len(shape))
+        offset = self.per_channel(self.shift, len(shape))
+        if self.partner:
+            other = stream.changed(self.partner, batch)
+            offset = offset + other
+        wanted, got = scale * target + offset, scale * fitted + offset
+        best = wanted
+        if np.isfinite(self.low):
+            best = np.where(wanted <= self.low, np.minimum(got, self.low), best)
+        if np.isfinite(self.high):
+            best = np.where(wanted >= self.high, np.maximum(got, self.high), best)
+        moved = (best - wanted) * self.per_channel(self.inverse(), len(shape))
+        return np.asarray(target + moved, target.dtype)
 
 
-def find_partner(
+def find_path(
     deps: Dependencies,
     site: Site,
     readers: Mapping[str, list[Node]],
     read: Callable[[str], Array],
-) -> Partner | None:
-    """Follow a site's output to an addition with a value that is known before the site runs."""
+) -> Path:
+    """Follow a site's output through what acts on each channel alone."""
     made_by = {o: n.index for n in deps.graph.nodes for o in n.outputs if o}
     key = site.y
     shape = deps.ctx.shape(key) or ()
-    axis = site.rows.outer % len(shape) if hasattr(site.rows, "outer") else 1
-    scale = np.ones(shape[axis])
-    for _ in range(4):
+    axis = site.rows.outer % len(shape) if isinstance(site.rows, Product) else 1
+    path = Path(axis, np.ones(shape[axis]), np.zeros(shape[axis]))
+    for _ in range(_LONGEST):
         after = readers.get(key, [])
         if len(after) != 1 or after[0].domain or key in deps.graph.outputs:
-            return None
+            return path
         node = after[0]
-        if node.op == "BatchNormalization" and node.inputs[0] == key:
-            if any(k not in deps.graph.parameters for k in node.inputs[1:]):
-                return None
-            gamma, _, _, var = (read(k).astype(np.float64) for k in node.inputs[1:5])
-            scale = scale * gamma / np.sqrt(var + float(node.attribute("epsilon", 1e-5)))
-        elif node.op == "Add":
-            other = next((k for k in node.inputs if k != key), "")
-            if not other:
-                return None
-            if other not in deps.ctx.constants:
+        other = next((k for k in node.inputs if k != key), "")
+        match node.op:
+            case "BatchNormalization" if node.inputs[0] == key and not path.partner:
+                if any(k not in deps.graph.parameters for k in node.inputs[1:]):
+                    return path
+                gamma, beta, mean, var = (read(k).astype(np.float64) for k in node.inputs[1:5])
+                scale = gamma / np.sqrt(var + float(node.attribute("epsilon", 1e-5)))
+                path = replace(
+                    path, scale=path.scale * scale, shift=(path.shift - mean) * scale + beta
+                )
+            case "Add" if other in deps.graph.parameters and not path.partner:
+                vector = read(other)
+                if vector.size not in (1, len(path.scale)) or deps.ctx.shape(node.outputs[0]) != shape:
+                    return path
+                place = len(shape) - vector.ndim + int(np.argmax(vector.shape or (1,)))
+                if vector.size > 1 and place != path.axis:
+                    return path
+                path = replace(path, shift=path.shift + vector.astype(np.float64).reshape(-1))
+            case "Add" if other and other not in deps.ctx.constants and not path.partner:
                 early = made_by.get(other, -1) < site.number
-                same = deps.ctx.shape(other) == shape
-                return Partner(other, scale, axis) if early and same else None
-        elif node.op != "Identity":
-            return None
+                if not early or deps.ctx.shape(other) != shape:
+                    return path
+                path = replace(path, partner=other)
+            case "Relu":
+                return replace(path, low=0.0)
+            case "Clip":
+                low, high = clip_bounds(deps, node, read)
+                return replace(path, low=low, high=high)
+            case "Identity":
+                pass
+            case _:
+                return path
         key = node.outputs[0]
-    return None
+    return path
+
+
+def clip_bounds(
+    deps: Dependencies, node: Node, read: Callable[[str], Array]
+) -> tuple[float, float]:
+    """Return the bounds of a Clip, infinite where they are absent or computed."""
+    bounds = []
+    for position, name, default in ((1, "min", -np.inf), (2, "max", np.inf)):
+        key = node.input(position)
+        if key:
+            known = key in deps.graph.parameters
+            bounds.append(float(read(key).item()) if known else default)
+        else:
+            bounds.append(float(node.attribute(name, default)))
+    return bounds[0], bounds[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from onnxprune.analysis import Analysis
 
-    Network = nx.MultiGraph[tuple[str, int] | str]
+    Network = nx.MultiGraph[Any]
 
 FORMATS = (".graphml", ".dot")
 

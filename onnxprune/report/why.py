@@ -6,8 +6,6 @@ import difflib
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from onnxprune.errors import InvalidConfigError, printable
 from onnxprune.report.models import AxisEntry, HeldIndices, WhyEntry
 

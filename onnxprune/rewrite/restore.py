@@ -81,13 +81,9 @@ def _restore_graph(
     else:
         after.ClearField("name")
     after.doc_string = before.doc_string
-    for name in ("metadata_props", "quantization_annotation", "value_info"):
+    for name in ("input", "output", "value_info", "metadata_props", "quantization_annotation"):
         after.ClearField(name)
         getattr(after, name).extend(getattr(before, name))
-    declared = {i.name: i for i in (*before.input, *before.output)}
-    for info in (*after.input, *after.output):
-        if info.name in declared:
-            info.CopyFrom(declared[info.name])
     for info in (*after.input, *after.output, *after.value_info):
         _resize(info, sizes.get(scope, {}).get(info.name, {}))
     by_output = {n.output[0]: (i, n) for i, n in enumerate(before.node) if n.output}

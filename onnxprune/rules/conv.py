@@ -47,7 +47,8 @@ def deform_conv(ctx: LabelContext, node: Node) -> None:
     groups = int(node.attribute("offset_group", 1))
     if groups > 1:  # this alone asks for a balance
         x = ctx.release(ctx.factors(node.inputs[0]), range(2, len(shape)), "needed whole")
-        ctx.reshape(x, shape[:2], (shape[0], groups, shape[1] // groups))
+        split = ctx.reshape(x, shape[:2], (shape[0], groups, shape[1] // groups))
+        ctx.freeze([f for f in split if f.axes == (1,)], "groups of offsets stay")
     y = channels(ctx, node, data=0, weight=1)
     result = per_channel(ctx, node, y, (3,))
     samples = [Operand(result, dict(enumerate(ctx.shape(node.outputs[0]) or ())), node.inputs[0])]

@@ -71,7 +71,8 @@ def _state_parts(ctx: LabelContext, node: Node, heads: int) -> list[Operand]:
         if shape is None:
             continue
         if shape[2] < heads:  # one update rate for all heads
-            ctx.freeze(ctx.factors(key), "shared by all heads", value=key)
+            kept = ctx.release(ctx.factors(key), (1, 2), "shared by all heads")
+            operands.append(Operand(ctx.shift(kept, {0: BATCH}), {BATCH: shape[0]}, key))
             continue
         factors, view = split_heads(ctx, key, heads)
         values = position == 2  # noqa: PLR2004

@@ -12,9 +12,12 @@ from onnxprune.core.registry import rule, update
 from onnxprune.rules.elementwise import operand_to_right
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from onnxprune.core.context import LabelContext
     from onnxprune.core.cuts import Cuts
     from onnxprune.core.graph import Node
+    from onnxprune.core.labels import Factor, Factors
 
 
 def _per_channel(ctx: LabelContext, node: Node, first: int, last: int) -> list[Operand]:
@@ -31,6 +34,22 @@ def _per_channel(ctx: LabelContext, node: Node, first: int, last: int) -> list[O
 def _data(ctx: LabelContext, node: Node) -> Operand:
     shape = ctx.shape(node.inputs[0]) or ()
     return Operand(ctx.factors(node.inputs[0]), dict(enumerate(shape)), node.inputs[0])
+
+
+def normalised(
+    ctx: LabelContext, factors: Factors, axes: Collection[int], reason: str
+) -> Factors:
+    """Mark labels along normalised axes as approximate.
+
+    Rows along those axes are compared position by position, so they lose the same indices.
+    """
+    kept: list[Factor] = []
+    for factor in factors:
+        rest = tuple(a for a in factor.axes if a not in axes)
+        rows = rest and len(rest) < len(factor.axes) and factor.axes[-1] not in axes
+        kept.append(ctx.collapse(factor, rest) if rows else factor)
+    ctx.approximate(kept, axes, reason)
+    return tuple(kept)
 
 
 @rule("BatchNormalization")
@@ -66,11 +85,12 @@ def layer_norm(ctx: LabelContext, node: Node) -> None:
     data = _data(ctx, node)
     rank = len(data.sizes)
     axis = int(node.attribute("axis", -1)) % max(rank, 1)
-    ctx.approximate(data.factors, range(axis, rank), f"{node.op} normalises over this axis")
+    axes = range(axis, rank)
+    factors = normalised(ctx, data.factors, axes, f"{node.op} normalises over this axis")
     scales = [operand_to_right(ctx, key, rank) for key in node.inputs[1:3] if key]
-    ctx.set(node.outputs[0], ctx.align([data, *scales]))
+    ctx.set(node.outputs[0], ctx.align([Operand(factors, data.sizes, data.key), *scales]))
     for key in node.outputs[1:]:
-        ctx.set(key, tuple(f for f in data.factors if max(f.axes) < axis))
+        ctx.set(key, tuple(f for f in factors if max(f.axes) < axis))
 
 
 @rule("GroupNormalization")
@@ -111,8 +131,7 @@ def lp_norm(ctx: LabelContext, node: Node) -> None:
     """Divide by a norm over one axis."""
     data = _data(ctx, node)
     axis = int(node.attribute("axis", -1)) % len(data.sizes)
-    ctx.approximate(data.factors, (axis,), "a norm over this axis")
-    ctx.set(node.outputs[0], data.factors)
+    ctx.set(node.outputs[0], normalised(ctx, data.factors, (axis,), "a norm over this axis"))
 
 
 @rule("LRN")
@@ -128,8 +147,7 @@ def mean_variance(ctx: LabelContext, node: Node) -> None:
     rank = len(ctx.shape(node.inputs[0]) or ())
     axes = [a % rank for a in node.attribute("axes", [0, 2, 3])]
     factors = ctx.factors(node.inputs[0])
-    ctx.approximate(factors, axes, "normalised over this axis")
-    ctx.set(node.outputs[0], factors)
+    ctx.set(node.outputs[0], normalised(ctx, factors, axes, "normalised over this axis"))
 
 
 @rule("Softmax", "LogSoftmax", "Hardmax")
@@ -140,5 +158,5 @@ def softmax(ctx: LabelContext, node: Node) -> None:
     modern = node.since >= 13  # noqa: PLR2004
     axis = int(node.attribute("axis", -1 if modern else 1)) % max(rank, 1)
     axes = (axis,) if modern else range(axis, rank)
-    ctx.approximate(factors, axes, f"{node.op} normalises over this axis")
-    ctx.set(node.outputs[0], factors)
+    reason = f"{node.op} normalises over this axis"
+    ctx.set(node.outputs[0], normalised(ctx, factors, axes, reason))

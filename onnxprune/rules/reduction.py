@@ -76,26 +76,3 @@ def arg_reduce(ctx: LabelContext, node: Node) -> None:
     if node.attribute("keepdims", 1):
         names = {a: a for a in range(rank)}
     ctx.set(node.outputs[0], ctx.shift(factors, names))
-
-
-@rule("CumSum", "CumProd")
-def cumulative(ctx: LabelContext, node: Node) -> None:
-    """The axis is needed whole, the others pass."""
-    rank = len(ctx.shape(node.inputs[0]) or ())
-    axis = ctx.known(node.inputs[1])
-    if axis is None:
-        ctx.opaque(node, "the axis is computed")
-        return
-    axes = (int(axis.ravel()[0]) % rank,)
-    factors = ctx.release(ctx.factors(node.inputs[0]), axes, f"{node.op} over this axis")
-    ctx.set(node.outputs[0], factors)
-
-
-@rule("TopK")
-def top_k(ctx: LabelContext, node: Node) -> None:
-    """The axis is ranked as a whole, the others pass."""
-    rank = len(ctx.shape(node.inputs[0]) or ())
-    axis = int(node.attribute("axis", -1)) % rank
-    factors = ctx.release(ctx.factors(node.inputs[0]), (axis,), "ranked over this axis")
-    for key in node.outputs:
-        ctx.set(key, factors)

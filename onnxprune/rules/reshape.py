@@ -69,7 +69,8 @@ def depth_space(ctx: LabelContext, node: Node) -> None:
     out = ctx.shape(node.outputs[0]) or ()
     block = int(node.attribute("blocksize"))
     if node.op == "SpaceToDepth":
-        view, order = (n, c, h // block, block, w // block, block), [0, 3, 5, 1, 2, 4]
+        view = (n, c, h // block, block, w // block, block)
+        order = [0, 3, 5, 1, 2, 4] if node.attribute("mode", "DCR") == "DCR" else [0, 1, 3, 5, 2, 4]
     elif node.attribute("mode", "DCR") == "DCR":
         view, order = (n, block, block, c // block**2, h, w), [0, 3, 4, 1, 5, 2]
     else:

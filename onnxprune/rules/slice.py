@@ -58,8 +58,12 @@ def slice_(ctx: LabelContext, node: Node) -> None:
         step = chosen.step or 1
         if not any(axis in f.axes for f in factors) or (step == 1 and len(indices) == shape[axis]):
             continue
-        factors = _rows_alike(ctx, factors, axis, chosen)
-        factors = ctx.take(factors, axis, indices)
+        if step != 1 and len(ranges) > 1:
+            factors = ctx.release(factors, (axis,), "one of several axes, in strides")
+        elif not len(indices):
+            factors = ctx.release(factors, (axis,), "nothing is selected")
+        else:
+            factors = ctx.take(_rows_alike(ctx, factors, axis, chosen), axis, indices)
     ctx.set(node.outputs[0], factors)
 
 

@@ -121,7 +121,7 @@ def operand_inputs(case: NodeCase) -> frozenset[str]:
     found = set()
     for position, name in enumerate(case.node.input):
         formal = schema.inputs[min(position, len(schema.inputs) - 1)]
-        allowed = types.get(formal.type_str, [formal.type_str])
+        allowed = types.get(formal.type_str, ())  # a single type: scales, sizes, flags
         if name and not any("float" in t or "int8" in t for t in allowed):
             found.add(name)
     return frozenset(found)
@@ -244,6 +244,8 @@ def sliced(value: Value, factors: Factors, removed: Flags) -> Value:
     """Return what remains of a value, from its labels alone."""
     if not isinstance(value, np.ndarray):
         return value
+    if not value.size:
+        return np.zeros([_size(value, a, factors, removed) for a in range(value.ndim)], value.dtype)
     masks = []
     for factor in sorted(factors, key=lambda f: len(f.axes)):
         axes = sorted(factor.axes)
@@ -260,6 +262,14 @@ def sliced(value: Value, factors: Factors, removed: Flags) -> Value:
         shape = (*keep.shape[:-1], int(counts.flat[0]) if counts.size else 0)
         arrays = [np.moveaxis(np.moveaxis(a, axis, -1)[keep].reshape(shape), -1, axis) for a in arrays]
     return arrays[0]
+
+
+def _size(value: np.ndarray, axis: int, factors: Factors, removed: Flags) -> int:
+    kept = np.ones(value.shape[axis], bool)
+    for factor in factors:
+        if factor.axes[-1] == axis:
+            kept &= ~removed[factor.labels].reshape(-1, len(kept))[0]
+    return int(kept.sum())
 
 
 def _difference(

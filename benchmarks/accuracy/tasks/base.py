@@ -7,7 +7,7 @@ is part of. Its metric lies in [0, 1], or a little below 0 for character accurac
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,12 +32,23 @@ class Task(ABC):
         name: What the task is called on the command line.
         metric_name: What `evaluate` returns, in words.
         model_file: File name of the model.
+        targets: What is asked for, as options of `prune`, unless the command line says otherwise.
+        options: Further options of `prune` that belong to the task.
         model_path: The model to prune.
     """
 
     name: ClassVar[str]
     metric_name: ClassVar[str]
     model_file: ClassVar[str]
+    targets: ClassVar[tuple[str, ...]] = (
+        "remove_macs=0.1",
+        "remove_macs=0.2",
+        "remove_macs=0.3",
+        "remove_macs=0.5",
+        "ratio=0.3",
+        "ratio=0.5",
+    )
+    options: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(
         self, models: Path, *, data: Path | None = None, cache: Path | None = None

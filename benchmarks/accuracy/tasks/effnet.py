@@ -66,6 +66,7 @@ class EffNet(Task):
     name = "efficientnet-lite0"
     metric_name = "top-1 agreement with the unpruned model"
     model_file = "effnet_lite0.onnx"
+    targets = ("remove_macs=0.05", "remove_macs=0.1", "remove_macs=0.2", "remove_macs=0.3")
 
     def calibration(self, n: int, seed: int = 0) -> list[Feed]:
         """Take crops of the calibration photos."""

@@ -10,7 +10,7 @@ import json
 import re
 import unicodedata
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -35,6 +35,8 @@ class MiniLm(Task):
     name = "minilm"
     metric_name = "Spearman correlation of sentence similarities with the unpruned model"
     model_file = "minilm.onnx"
+    targets = ("ratio=0.1", "ratio=0.3", "ratio=0.5", "ratio=0.7")
+    options: ClassVar = {"only": ["layers.*.up.bias"]}  # the units of the MLPs
 
     def calibration(self, n: int, seed: int = 0) -> list[Feed]:
         """Draw sentences, each of its own length."""
