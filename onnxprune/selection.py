@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,7 +46,7 @@ class Settings:
     target: Target
     criterion: str = "l2"
     allocation: str = ""
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     allow_approximate: bool = False
     exclude: tuple[str, ...] = ()
     only: tuple[str, ...] = ()

@@ -169,7 +169,13 @@ class Results:
 
     @staticmethod
     def _height(cells: dict[tuple[Method, str], tuple[float, float]], method: Method) -> float:
-        return float(np.mean([cell[0] for (other, _), cell in cells.items() if other == method]))
+        """Return how far a method is above the mean of all methods, over its own targets."""
+        above = [
+            cell[0] - np.mean([c[0] for (_, other), c in cells.items() if other == target])
+            for (own, target), cell in cells.items()
+            if own == method
+        ]
+        return float(np.mean(above))
 
     @staticmethod
     def _low(cells: dict[tuple[Method, str], tuple[float, float]]) -> float:

@@ -1,4 +1,4 @@
-"""Prune one model as a user would, in this process, and say how long each stage took.
+"""Prune and verify one model in this process, and say how long each stage took.
 
 Prints one JSON object. Started by `run.py`, once per measurement, so that every run is the first
 one of its process.
@@ -8,23 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import time
 from pathlib import Path
-
-
-def peak_bytes() -> int:
-    """Return the largest memory that this process had at one time (VmHWM).
-
-    The operating system's accounting of resource usage would not do: a process inherits its
-    figure from the one that started it.
-    """
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    if found is None:
-        message = "this system does not tell the peak memory of a process"
-        raise OSError(message)
-    return int(found[1]) << 10
 
 
 class Clock:
@@ -50,7 +35,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--ratio", type=float, required=True)
-    parser.add_argument("--no-verify", action="store_true")
+    parser.add_argument("--criterion", required=True)
     args = parser.parse_args()
 
     start = time.perf_counter()
@@ -59,13 +44,11 @@ def main() -> None:
     imported = time.perf_counter() - start
     clock = Clock()
     report = prune(
-        args.model, args.output, ratio=args.ratio, criterion="l2", verify=not args.no_verify,
-        progress=clock.observe,
-    )  # fmt: skip
+        args.model, args.output, ratio=args.ratio, criterion=args.criterion, progress=clock.observe
+    )
     result = {
         "seconds": {"import": round(imported, 4), **report.seconds},
         "cpu_seconds": clock.seconds(),
-        "peak_bytes": peak_bytes(),
         "file_bytes": report.input.bytes,
         "params": round(report.output.params / report.input.params, 4),
         "macs": round(report.output.macs / report.input.macs, 4),

@@ -18,7 +18,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from job import peak_bytes
+from memory import peak_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

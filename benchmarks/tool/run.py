@@ -36,6 +36,7 @@ ROOT = HERE.parents[1]
 MODELS = ("resnet50", "densenet121", "vit_b_16", "swin_t")
 COMPARED = ("analyze", "plan", "apply")
 PEER_COMPARED = ("build", "prune")
+CRITERION = "l2"  # the norm of the weights, which is also what the peer goes by
 PACKAGES = ("onnx", "onnx-graphsurgeon", "onnxruntime", "numpy")
 TIMEOUT_S = 600
 PEER_MEMORY_BYTES = 8 << 30
@@ -85,12 +86,14 @@ def measure(
 
     def own() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            job = [sys.executable, HERE / "job.py", model, Path(folder) / "out.onnx"]
-            runs["full"].append(start([*job, "--ratio", str(ratio)]))
-            runs["lean"].append(start([*job, "--ratio", str(ratio), "--no-verify"]))
+            python, out = sys.executable, Path(folder) / "out.onnx"
+            how = ["--ratio", str(ratio), "--criterion", CRITERION]
+            runs["full"].append(start([python, HERE / "job.py", model, out, *how]))
+            command = ["prune", model, "-o", out, *how, "--no-verify"]
+            runs["lean"].append(start([python, HERE / "memory.py", *command]))
 
     def other() -> None:
-        if peer is not None and not any("prune" not in r.get("seconds", {}) for r in runs["peer"]):
+        if peer is not None and all("params" in run for run in runs["peer"]):
             limit = ["--memory-limit", str(PEER_MEMORY_BYTES)]
             command = [peer, HERE / "peer.py", name, "--ratio", str(ratio), *limit]
             runs["peer"].append(start(command))
@@ -136,7 +139,7 @@ def summarise_peer(runs: Sequence[Run]) -> dict[str, Any]:
     """Turn the repetitions of the peer into medians; its failure is kept in its own words."""
     last = runs[-1]
     kept = {k: last[k] for k in ("error", "repair", "params") if last.get(k) is not None}
-    if any("prune" not in r.get("seconds", {}) for r in runs) or "params" not in last:
+    if any("params" not in run for run in runs):
         return kept
     return {
         **kept,
@@ -195,16 +198,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     networks = {}
     with tempfile.TemporaryDirectory() as spare:
         for name, path in files(args.models, args.exporter, args.zoo, Path(spare)).items():
-            runs = measure(
-                path, name, ratio=args.ratio, repeat=args.repeat, peer=args.peer_python
-            )
+            runs = measure(path, name, ratio=args.ratio, repeat=args.repeat, peer=args.peer_python)
             for run in runs["peer"]:
                 versions |= run.pop("versions", {})
             networks[f"{name}.{args.exporter}"] = {**summarise(runs), "runs": runs}
     results = {
         "machine": about,
         "versions": versions,
-        "settings": {"ratio": args.ratio, "criterion": "l2", "repeat": args.repeat, "threads": 1},
+        "settings": {
+            "ratio": args.ratio,
+            "criterion": CRITERION,
+            "repeat": args.repeat,
+            "threads": 1,
+        },
         "networks": networks,
     }
     args.output.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,11 @@ if TYPE_CHECKING:
 
 STAGES = ("load", "analyze", "plan", "apply", "verify")
 MEGA = 1e6
+_COMPARISON = (
+    "*analyze + plan + apply* (with checksums of both files, and the pruned file on the disk) "
+    "against building the dependency graph, importance and pruning (in memory); wanted is at most "
+    "half. Where processor time says something else than the clock, the machine was busy."
+)
 
 
 def markdown(results: dict[str, Any]) -> str:
@@ -19,21 +24,18 @@ def markdown(results: dict[str, Any]) -> str:
         "# How fast the tool itself is",
         _setting(results),
         "## Seconds by stage",
-        "Median, and in brackets least to greatest, of processes that prune a file and verify the "
-        "result.",
+        "Median, in brackets least to greatest, of processes that prune a file and verify it.",
         _table(["network", *STAGES], [_stages(n, r) for n, r in good.items()]),
         "## Beside Torch-Pruning",
-        "*analyze + plan + apply* (which writes the pruned file) against building the dependency "
-        "graph, importance and pruning (in memory); wanted is at most half. Where processor time "
-        "says something else than the clock, the machine was busy.",
+        _COMPARISON,
         _table(
             ["network", "onnxprune", "Torch-Pruning", "ratio", "ratio of processor time",
              "parameters left", "by Torch-Pruning"],
             [_peer(n, r) for n, r in good.items()],
         ),
         *_notes(good),
-        "## Peak memory of pruning without verification",
-        "Permitted are 2.5 times the file and 300 MB.",
+        "## Peak memory of `onnxprune prune --no-verify`",
+        "Permitted are 2.5 times the file and 300 MB. Pages of the mapped file count.",
         _table(
             ["network", "file", "peak", "times the file", "permitted"],
             [_memory(n, r) for n, r in good.items()],

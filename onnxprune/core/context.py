@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxprune.core.graph import PER_INDEX_TYPES
+from onnxprune.core.graph import LABELLED_TYPES
 from onnxprune.core.labels import FIXED, Factor, UnionFind, reshape_factor, tidy
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class LabelContext:
         self.factors_of[key] = kept
 
     def _source(self, parameter: Parameter) -> Factors:
-        if parameter.dtype not in PER_INDEX_TYPES or parameter.overridable:
+        if parameter.dtype not in LABELLED_TYPES or parameter.overridable:
             return ()
         shape = parameter.shape
         factors: list[Factor] = []

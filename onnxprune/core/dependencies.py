@@ -16,6 +16,7 @@ import numpy as np
 
 from onnxprune.core.context import LabelContext
 from onnxprune.core.labels import UnionFind
+from onnxprune.core.returned import freeze_returned_shapes
 from onnxprune.core.walk import walk
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ def _run(
     if label_inputs is not None:
         label_inputs(ctx)
     walk(ctx, graph)
+    freeze_returned_shapes(ctx, graph)
     ctx.enter(None)
     for key in graph.outputs if label_inputs is None else ():
         ctx.freeze(ctx.factors(key), f"graph output '{key}'", value=key)

@@ -23,7 +23,10 @@ PER_INDEX_TYPES = frozenset(
     ).split()
     if hasattr(TensorProto, name)
 )
-"""Element types of parameters whose indices can be channels (64-bit integers are shapes)."""
+"""Element types of weights (64-bit integers are shapes)."""
+
+LABELLED_TYPES = PER_INDEX_TYPES | {TensorProto.BOOL}
+"""Element types of parameters whose indices can be channels: weights, and masks over them."""
 
 FREE_INITIALIZERS = 4
 """IR version from which an initializer that is also an input is a default value."""

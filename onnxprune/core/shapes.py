@@ -235,6 +235,14 @@ class _Walker:
             except ValueError:
                 self.disagree(node)
                 shape = None
+        elif node.op in ("Squeeze", "Unsqueeze") and min(node.attribute("axes") or [0]) < 0:
+            # onnx's inference ignores negative axes before opset 11, runtimes take them
+            empty = np.broadcast_to(np.int8(0), first)
+            regroup = np.squeeze if node.op == "Squeeze" else np.expand_dims
+            try:
+                shape = regroup(empty, tuple(node.attribute("axes"))).shape
+            except ValueError:
+                return False
         else:
             return False
         out.shapes[node.outputs[0]] = shape

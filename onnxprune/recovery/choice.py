@@ -39,6 +39,7 @@ class Evidence:
     weight: Array
     refit: bool
     alive: NDArray[np.bool_] | None = None
+    scale: Array | None = None
 
 
 def features_of(site: Site, atoms: Sequence[int]) -> list[NDArray[np.int64]]:
@@ -87,6 +88,8 @@ def _view(
 ) -> View | None:
     everything = total(evidence.folds)
     weight = evidence.weight[0]
+    if evidence.scale is not None and US:
+        everything, weight = everything.scaled(evidence.scale[None]), weight * evidence.scale
     if evidence.alive is not None:
         if not evidence.alive.any():
             return None
@@ -102,9 +105,11 @@ def _view(
     damp = ridge + dims / max(everything.rows, 1.0) * SC
     return make_view(
         everything, weight, features, ridge=damp, refit=evidence.refit,
-        importance=everything.rows / variance(everything) ** PW,
+        importance=everything.rows / variance(everything) ** PW * (GW if evidence.site.node.op=='Gemm' else 1),
     )  # fmt: skip
 
 
 SC = 0.1
 PW = 1.0
+US = True
+GW = 1.0

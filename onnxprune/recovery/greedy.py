@@ -14,7 +14,7 @@ import numpy as np
 from scipy import linalg
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -88,13 +88,16 @@ class Order:
     losses: NDArray[np.float64]
 
 
-def greedy_order(views: Sequence[View], count: int, most: int) -> Order:
+def greedy_order(
+    views: Sequence[View], count: int, most: int, *, watch: Callable[[int], None] | None = None
+) -> Order:
     """Return the order in which the cheapest atoms leave.
 
     Args:
         views: the consumers; they are used up.
         count: number of atoms.
         most: how many leave; the others follow in the order of their last score.
+        watch: called with the number of atoms that left after each removal.
     """
     left = np.ones(count, bool)
     order: list[int] = []
@@ -110,6 +113,8 @@ def greedy_order(views: Sequence[View], count: int, most: int) -> Order:
             left[atom] = False
             for view in views:
                 _remove(view, view.features[atom])
+        if watch is not None:
+            watch(len(order))
     rest = np.flatnonzero(left)
     if len(rest):
         scores = _scores(views, left)[rest]

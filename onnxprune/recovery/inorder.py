@@ -7,16 +7,15 @@ original computes there. Nothing is cut: what leaves is zeroed in the weights th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from onnx import helper
 
 from onnxprune.recovery.choice import Evidence, score_group
-from onnxprune.recovery.moments import Moments, gather, total
-from onnxprune.recovery.residual import Path, find_path
-from onnxprune.recovery.solve import Problem, Solution, refit
+from onnxprune.recovery.path import find_path
+from onnxprune.recovery.repair import Repair, Settings
 from onnxprune.recovery.sites import Site, Sites, find_sites
 from onnxprune.runtime.segment import Mask
 from onnxprune.runtime.stream import TwinStream
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 
     from onnxprune.core.context import Contraction
     from onnxprune.core.dependencies import Dependencies, Group
+    from onnxprune.core.graph import Node
+    from onnxprune.recovery.moments import Moments
     from onnxprune.runtime.feeds import Array
 
 Choose = Callable[["Group", "NDArray[np.float64]"], "NDArray[np.int64]"]
@@ -80,9 +81,9 @@ class InOrder:
         groups: groups that may lose atoms.
         choose: decides which atoms of a group leave.
         dense: moments of consumers on the original network, by node number, for choices.
-        folds: number of folds to hold back samples by.
-        methods: what may be done to a weight.
+        settings: how to repair.
         ridge: least ridge of scores.
+        most: how many atoms of a group may leave at most.
     """
 
     def __init__(  # noqa: PLR0913
@@ -94,15 +95,13 @@ class InOrder:
         choose: Choose,
         *,
         dense: dict[int, list[Moments]],
-        folds: int = 4,
-        methods: Sequence[str] = ("none", "bias", "least-squares"),
+        settings: Settings = Settings(),
         ridge: float = 1e-3,
         most: Callable[[Group], int] = lambda g: g.size - 1,
     ) -> None:
         self._deps, self._stream, self._read = deps, stream, read
         self._choose, self._dense, self._most = choose, dense, most
-        self._folds = max(1, min(folds, stream.batches))
-        self._methods, self._ridge = methods, ridge
+        self._settings, self._ridge = settings, ridge
         self._open = {g.id: g for g in groups}
         self._group_of = {int(a): g for g in groups for a in g.atoms}
         self._sites: Sites = find_sites(deps)
@@ -110,7 +109,6 @@ class InOrder:
         for site in self._sites.sites:
             for name in self._groups_at(site.atoms()):
                 self._consumers.setdefault(name, []).append(site)
-        self._paths: dict[int, Path] = {}
         self._readers: dict[str, list[Node]] = {}
         for node in deps.graph.nodes:
             for key in node.inputs:
@@ -150,13 +148,10 @@ class InOrder:
             for site in self._consumers.get(name, ()):
                 if here is not None and site is here.site:
                     evidence.append(here)
-                elif site.number in self._dense and site.rows_groups == 1:
-                    dead = site.dead(self.outcome.removed)
-                    folds = self._dense[site.number]
-                    weight = self._weight(site)
-                    evidence.append(
-                        Evidence(site, folds, weight, False, None if dead is None else ~dead)
-                    )
+                elif site.number in self._dense and site.groups == 1:
+                    alive = _alive(site, self.outcome.removed)
+                    folds, weight = self._dense[site.number], self._weight(site)
+                    evidence.append(Evidence(site, folds, weight, refit=False, alive=alive, scale=find_path(self._deps, site, self._readers, self._content).scale))
             removed = self.outcome.removed
             scores = score_group(
                 group, evidence, removed, most=self._most(group), ridge=self._ridge
@@ -174,38 +169,42 @@ class InOrder:
 
     def _visit(self, site: Site) -> None:
         undecided = {n: g for n, g in self._groups_at(site.atoms()).items() if n in self._open}
-        gone = site.gone(self.outcome.removed)
-        touched = bool(undecided) or (gone is not None and gone.any())
         self._stream.move(site.number)
-        if not touched and not self._stream.differs(site.x):
+        differs = self._stream.differs(site.x)
+        gone = site.gone(self.outcome.removed)
+        if not undecided and not differs and (gone is None or not gone.any()):
             return
-        folds = self._gather(site)
+        path = find_path(self._deps, site, self._readers, self._content)
+        repair = Repair(site, path, self._stream, self._settings)
         weight = self._weight(site)
-        bias = self._bias(site, weight)
         if undecided:
-            dead = site.dead(self.outcome.removed)
-            here = Evidence(
-                site, folds, weight, self._stream.differs(site.x), None if dead is None else ~dead
-            )
-            self._decide(undecided, here if site.rows_groups == 1 else None)
+            here = None
+            if site.groups == 1:
+                alive = _alive(site, self.outcome.removed)
+                here = Evidence(site, repair.folds, weight, refit=differs, alive=alive, scale=path.scale)
+            self._decide(undecided, here)
             gone = site.gone(self.outcome.removed)
-        if (gone is None or not gone.any()) and not self._stream.differs(site.x):
+        if not differs and (gone is None or not gone.any()):
             return
-        self._repair(site, folds, weight, bias, gone)
+        self._repair(repair, weight, gone)
 
-    def _path(self, site: Site) -> Path:
-        if site.number not in self._paths:
-            self._paths[site.number] = find_path(self._deps, site, self._readers, self._content)
-        return self._paths[site.number]
-
-    def _gather(self, site: Site) -> list[Moments]:
-        path = self._path(site)
-
-        def values(batch: int) -> tuple[Array, Array]:
-            target = path.target(self._stream, batch, self._stream.original(site.y, batch))
-            return self._stream.changed(site.x, batch), target
-
-        return gather(site, self._stream.batches, values, self._folds)
+    def _repair(self, repair: Repair, weight: Array, gone: NDArray[np.bool_] | None) -> None:
+        site = repair.site
+        bias = self._bias(site, weight)
+        groups, features, outputs = weight.shape
+        kept = np.ones((groups, features), bool)
+        if gone is not None:
+            kept = np.repeat(~gone, site.rows.kernel).reshape(groups, features)
+        alive = _alive(site, self.outcome.removed)
+        stays = np.ones((groups, outputs), bool) if alive is None else alive.reshape(groups, outputs)
+        if not kept.any() or not stays.any():
+            self._store(site, np.where(kept[:, :, None], weight, 0.0), np.zeros_like(bias))
+            return
+        new, new_bias, done = repair.solve(weight, bias, kept, stays)
+        self.outcome.repairs.append(
+            Repaired(site.node.name, done.method, done.ridge, done.error, done.before)
+        )
+        self._store(site, new, new_bias - bias)
 
     def _bias(self, site: Site, weight: Array) -> Array:
         """Return the bias that the site's output includes [groups, outputs]."""
@@ -214,71 +213,6 @@ class InOrder:
         if spot is not None and spot.own and spot.parameter:
             bias = self._read(spot.parameter).astype(np.float64).reshape(-1) * spot.scale
         return bias.reshape(weight.shape[0], -1)
-
-    def _repair(
-        self,
-        site: Site,
-        folds: list[Moments],
-        weight: Array,
-        bias: Array,
-        gone: NDArray[np.bool_] | None,
-    ) -> None:
-        groups, kernel = site.rows_groups, site.rows.kernel
-        if gone is None:
-            gone = np.zeros(weight.shape[1] * groups // kernel, bool)
-        kept = np.repeat(~gone, kernel).reshape(groups, -1)
-        dead = site.dead(self.outcome.removed)
-        alive = np.ones(bias.size, bool) if dead is None else ~dead
-        new = np.where(kept[:, :, None], weight, 0.0)
-        new_bias = bias.copy()
-        if alive.any() and kept.any():
-            if groups == 1:
-                s = np.abs(self._path(site).scale)[alive] if SCALE else np.ones(int(alive.sum()))
-                s = np.maximum(s, 1e-3 * s.max() + 1e-30)
-                parts = [f.part(kept[0]).outputs(alive).scaled(s) for f in folds]
-                w0, b0 = weight[:, kept[0]][:, :, alive], bias[:, alive]
-                solution = self._solve(site, parts, w0 * s, b0 * s)
-                if ITER and self._path(site).clips and solution.method == "least-squares":
-                    solution = self._forgiving(site, solution, kept[0], alive, w0, b0, s, parts)
-                solution = replace(solution, weight=solution.weight / s, bias=solution.bias / s)
-                new[0][np.ix_(kept[0], alive)] = solution.weight[0]
-                new_bias[:, alive] = solution.bias
-            else:
-                parts = [_blank(f, kept) for f in folds]
-                solution = self._solve(site, parts, new, bias)
-                new, new_bias = solution.weight, solution.bias
-            self.outcome.repairs.append(
-                Repaired(site.node.name, solution.method, solution.ridge, solution.error, solution.before)
-            )
-        self._store(site, new, new_bias - bias)
-
-    def _forgiving(self, site, solution, kept, alive, w0, b0, s, parts):
-        path = self._path(site)
-        for _ in range(ITER):
-            W, b = solution.weight[0] / s, solution.bias[0] / s
-            cross = np.zeros_like(parts[0].cross); 
-            for batch in range(self._stream.batches):
-                x = self._stream.changed(site.x, batch)
-                y = path.target(self._stream, batch, self._stream.original(site.y, batch))
-                for rows, t in site.rows.blocks(x, y, 1):
-                    pass
-                full = np.zeros((1, len(kept), len(alive))); full[0][np.ix_(kept, alive)] = W
-                fb = np.zeros(len(alive)); fb[alive] = b
-                # predicted output in y's layout
-                fitted = site.rows.apply(x, y, full, fb)
-                t2 = path.forgive(self._stream, batch, y, fitted)
-                for rows, t in site.rows.blocks(x, t2, 1):
-                    r = rows[0][:, kept].astype(np.float64); tt = t[0][:, alive] * s
-                    cross[0, :-1] += r.T @ tt
-                    cross[0, -1] += tt.sum(0)
-            whole = total(parts)
-            m = Moments(whole.gram, cross, whole.energy)
-            p = Problem(m, w0 * s, b0 * s, free=site.bias is not None)
-            solution = replace(solution, weight=p.at(solution.ridge)[0], bias=p.at(solution.ridge)[1])
-        return solution
-
-    def _solve(self, site: Site, folds: list[Moments], weight: Array, bias: Array) -> Solution:
-        return refit(folds, weight, bias, free=site.bias is not None, methods=self._methods)
 
     def _store(self, site: Site, weight: Array, shift: Array) -> None:
         key = site.weight.chain.parameter.key
@@ -323,16 +257,10 @@ class InOrder:
             self._stream.masks.append(Mask(node.index, position, keep.astype(kind)))
 
 
-SCALE = True
-ITER = 0
 _INTEGER = ("ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul")
 
 
-def _blank(moments: Moments, kept: NDArray[np.bool_]) -> Moments:
-    """Zero features that left."""
-    flags = np.concatenate([kept, np.ones((len(kept), 1), bool)], axis=1)
-    return Moments(
-        moments.gram * (flags[:, :, None] & flags[:, None, :]),
-        moments.cross * flags[:, :, None],
-        moments.energy,
-    )
+
+def _alive(site: Site, removed: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    dead = site.dead(removed)
+    return None if dead is None else ~dead

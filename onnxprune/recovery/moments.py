@@ -61,8 +61,10 @@ class Moments:
         return Moments(self.gram[:, chosen[:, None], chosen], self.cross[:, chosen], self.energy)
 
     def scaled(self, factors: Array) -> Moments:
-        """Return the moments of outputs multiplied by factors."""
-        return Moments(self.gram, self.cross * factors, self.energy * np.square(factors))
+        """Return the moments of outputs multiplied by factors [groups, outputs]."""
+        return Moments(
+            self.gram, self.cross * factors[:, None, :], self.energy * np.square(factors)
+        )
 
     def outputs(self, chosen: Array) -> Moments:
         """Return the moments of some outputs of a single group."""

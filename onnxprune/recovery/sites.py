@@ -76,7 +76,7 @@ class Site:
         return self.node.outputs[0]
 
     @property
-    def rows_groups(self) -> int:
+    def groups(self) -> int:
         """Number of channel groups, each a problem of its own."""
         return self.weight.groups
 

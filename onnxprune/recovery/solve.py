@@ -68,12 +68,27 @@ class Problem:
         self._values = np.maximum(self._values, 0.0)
         self.scale = self._values.mean(axis=1) + 1e-30
         self._missing = self._vectors.transpose(0, 2, 1) @ (cross - gram @ weight)
+        self._count = count
 
-    def at(self, ridge: float) -> tuple[Array, Array]:
-        """Return weight and bias for a ridge."""
+    def at(self, ridge: float, shift: Array | None = None) -> tuple[Array, Array]:
+        """Return weight and bias for a ridge.
+
+        Args:
+            ridge: the ridge, relative to the mean variance of the features.
+            shift: what is added to the cross moments [groups, features + 1, outputs].
+        """
+        missing, mean_y = self._missing, self._mean_y
+        if shift is not None:
+            mean_y = mean_y + shift[:, -1] / self._count
+            cross = shift[:, :-1]
+            if self._free:
+                cross = cross - self._mean_x[:, :, None] * shift[:, -1:]
+            missing = missing + self._vectors.transpose(0, 2, 1) @ cross
         damp = self._values + ridge * self.scale[:, None]
-        weight = self._weight + self._vectors @ (self._missing / damp[:, :, None])
-        return weight, self.bias_of(weight)
+        weight = self._weight + self._vectors @ (missing / damp[:, :, None])
+        if not self._free:
+            return weight, self._bias
+        return weight, mean_y - np.einsum("gf,gfo->go", self._mean_x, weight)
 
     def bias_of(self, weight: Array) -> Array:
         """Return the bias that suits a weight best."""

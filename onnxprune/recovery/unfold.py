@@ -100,14 +100,6 @@ class Convolution:
                 targets.reshape(len(rows), g, -1).transpose(1, 0, 2),
             )
 
-    def apply(self, x, y, weight, bias):
-        outs = []
-        space = y.shape[2:]
-        for rows, t in self.blocks(x, y, 1):
-            o = rows[0] @ weight[0].astype(np.float32) + bias.astype(np.float32)
-            outs.append(o.reshape(-1, *space, o.shape[-1]))
-        return np.moveaxis(np.concatenate(outs), -1, 1)
-
     def rows(self, x: np.ndarray, y: np.ndarray) -> int:
         """Return how many rows there are."""
         return len(x) * int(np.prod(y.shape[2:]))

@@ -60,6 +60,7 @@ class SliceEntry(Document):
 
     Attributes:
         initializer: the parameter.
+        node: the first node that reads it.
         axis: its axis.
         block_axis: the axis whose blocks have indices of their own, if there are blocks.
         indices: for each atom of the group, indices of the axis.
@@ -68,6 +69,7 @@ class SliceEntry(Document):
     """
 
     initializer: str
+    node: str
     axis: int
     block_axis: int | None = None
     consumed: bool

@@ -6,7 +6,7 @@ import math
 import sys
 from typing import TYPE_CHECKING
 
-from onnxprune.report.analysis import count_nodes
+from onnxprune.report.analysis import count_nodes, count_params
 from onnxprune.report.frozen import frozen_entries
 from onnxprune.report.models import Achieved, ModelFacts, PruneReport, Verified
 
@@ -51,14 +51,19 @@ def report_pruning(  # everything that a report holds
     """
     plan = draft.plan
     before, after = analysis.cost(), analysis.cost(draft.removed)
-    model = analysis.model
+    model, pruned = analysis.model, draft.rewritten.proto.graph
+    # The analysis gives every reader of a shared vector a copy, which no file has.
+    copied = sum(
+        math.prod(t.dims) for t in analysis.proto.graph.initializer if t.name in analysis.copies
+    )
     source = ModelFacts(
-        path=str(model.path), sha256=model.sha256, bytes=model.size_bytes, params=before.params,
-        macs=before.macs, nodes=count_nodes(analysis.proto.graph),
+        path=str(model.path), sha256=model.sha256, bytes=model.size_bytes,
+        params=count_params(analysis.proto.graph) - copied, macs=before.macs,
+        nodes=count_nodes(analysis.proto.graph),
     )  # fmt: skip
     target = ModelFacts(
         path=str(written.path), sha256=written.sha256, bytes=written.size_bytes,
-        params=after.params, macs=after.macs, nodes=count_nodes(draft.rewritten.proto.graph),
+        params=count_params(pruned), macs=after.macs, nodes=count_nodes(pruned),
     )  # fmt: skip
     achieved = Achieved(
         params=_removed(source.params, target.params),

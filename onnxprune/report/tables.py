@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _NAME_WIDTH = 44
 _REASON_WIDTH = 70
 _MOST_REASONS = 12
+_NUMBERED = re.compile(r"(onnx::\w+||const\w*|p2o\.helper\.\w+|helper\.\w+)[._]?\d+$")
+"""Names that exporters give to weights they folded; the node that reads them tells more."""
+
 _KINDS = {"channels": "channels", "rows": "whole rows"}
 
 
@@ -103,8 +106,9 @@ def _names(slices: Sequence[SliceEntry]) -> str:
     names = list(dict.fromkeys(s.initializer for s in slices))
     if not names:
         return ""
+    telling = next((n for n in names if not _NUMBERED.match(n)), slices[0].node or names[0])
     rest = f" +{len(names) - 1}" if len(names) > 1 else ""
-    return printable(names[0], limit=_NAME_WIDTH) + rest
+    return printable(telling, limit=_NAME_WIDTH) + rest
 
 
 def total_table(report: AnalysisReport) -> Table:
@@ -264,8 +268,8 @@ def verify_lines(report: VerifyReport) -> list[str]:
 _COMPARED = {
     "given": "the original with the channels silenced that the plan removes",
     "reconstructed": "the original with the channels silenced that are missing from the weights",
-    None: "the original as it is, in shapes, types and finiteness only: the weights are no slices "
-    "of the original's, so a plan is needed to judge values",
+    None: "the original as it is, in shapes, types and finiteness only: its weights could not be "
+    "matched with slices of the original's, so a plan is needed to judge values",
 }
 
 

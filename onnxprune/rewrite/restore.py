@@ -58,6 +58,10 @@ def _move_up(before: onnx.GraphProto, after: onnx.GraphProto) -> None:
             visit(body, mine)
 
     visit(after, set())
+    inputs = {i.name for i in before.input}
+    for tensor in before.initializer:  # one that is an input would become a required input
+        if tensor.name in inputs:
+            found.setdefault(tensor.name, tensor)
     tensors = [_copy(t) for t in found.values()]
     del after.initializer[:]
     after.initializer.extend(sorted(tensors, key=lambda t: order.get(t.name, len(order))))

@@ -32,6 +32,7 @@ class Surgeon:
         copy = onnx.ModelProto()
         copy.CopyFrom(proto)
         self.graph: gs.Graph = gs.import_onnx(copy)
+        self._declared = {i.name for i in proto.graph.input} | {o.name for o in proto.graph.output}
         self._taken = {t.name for g in self._graphs(self.graph) for t in g.tensors().values()}
         self._nodes: dict[tuple[str, int], tuple[gs.Graph, gs.Node]] = {}
         self._scopes: dict[str, gs.Graph] = {}
@@ -83,18 +84,20 @@ class Surgeon:
 
     def replace_parameter(self, scope: str, name: str, tensor: TensorProto) -> None:
         """Give an initializer or Constant node another tensor of the same name."""
-        graph = self._scopes[scope]
         existing = self._find(scope, name)
+        if existing is None:  # nobody reads it
+            return
+        self._replace(existing, tensor)
+
+    @staticmethod
+    def _replace(existing: gs.Tensor, tensor: TensorProto) -> None:
         if isinstance(existing, gs.Constant):
             existing.values = LazyValues(tensor)
             existing.data_location = tensor.data_location or None
-            return
-        for node in graph.nodes:  # the output of a Constant node
-            if node.op == "Constant" and node.outputs[0].name == name:
-                node.attrs.clear()
-                node.attrs["value"] = gs.Constant(name, LazyValues(tensor))
-                return
-        raise KeyError(name)
+        else:  # the output of a Constant node
+            attributes = existing.inputs[0].attrs
+            attributes.clear()
+            attributes["value"] = gs.Constant(existing.name, LazyValues(tensor))
 
     def _find(self, scope: str, name: str) -> gs.Tensor | None:
         """Return a tensor of a graph, also when only bodies below it read it."""
@@ -112,11 +115,17 @@ class Surgeon:
                     node.inputs[position] = kept
 
     def set_operand(self, node: Node, position: int, array: np.ndarray) -> None:
-        """Make an input a constant of its own."""
+        """Make an input a constant of its own; one that nobody else reads keeps its name."""
         twin = self.twin(node)
         while len(twin.inputs) <= position:
             twin.inputs.append(gs.Variable.empty())
-        stem = twin.inputs[position].name or f"{node.name}_operand"
+        tensor = twin.inputs[position]
+        made_by = tensor.inputs[0].op if tensor.inputs else ""
+        constant = isinstance(tensor, gs.Constant) or made_by == "Constant"
+        if constant and len(tensor.outputs) == 1 and tensor.name not in self._declared:
+            self._replace(tensor, numpy_helper.from_array(array, tensor.name))
+            return
+        stem = tensor.name or f"{node.name}_operand"
         twin.inputs[position] = self.constant(f"{stem}_pruned", array)
 
     def constant(self, name: str, array: np.ndarray) -> gs.Constant:

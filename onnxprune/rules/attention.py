@@ -59,12 +59,13 @@ def attention(ctx: LabelContext, node: Node) -> None:
         ctx.opaque(node, "heads do not divide by the key-value heads")
         return
     query, (batch, steps, _, size) = split_heads(ctx, node.inputs[0], heads)
-    query = ctx.release(query, (1,), STEPS)
+    if _ordered(node):
+        query = ctx.release(query, (1,), STEPS)
     inner = (batch, steps, shared, heads // shared, size)
     query = ctx.reshape(query, (batch, steps, heads, size), inner)
-    query = ctx.shift(query, {0: BATCH, 2: GROUP, 3: SHARE, 4: SIZE})
+    query = ctx.shift(query, {0: BATCH, 1: STEP, 2: GROUP, 3: SHARE, 4: SIZE})
     keys, values = (_cached(ctx, node, position, shared) for position in (1, 2))
-    sizes = {BATCH: batch, GROUP: shared, SHARE: heads // shared, SIZE: size}
+    sizes = {BATCH: batch, STEP: steps, GROUP: shared, SHARE: heads // shared, SIZE: size}
     ctx.consumes(node, 0, (len(ctx.shape(node.inputs[0]) or ()) - 1,))
     scores = ctx.contract(
         [
@@ -85,7 +86,7 @@ def attention(ctx: LabelContext, node: Node) -> None:
                     {BATCH: batch, GROUP: shared, VALUE: width}, node.inputs[2]),
         ]
     )  # fmt: skip
-    names = {BATCH: 0, GROUP: 2, SHARE: 3, VALUE: 4}
+    names = {BATCH: 0, STEP: 1, GROUP: 2, SHARE: 3, VALUE: 4}
     flat = ctx.reshape(
         ctx.shift(result, names), (*inner[:4], width), (batch, steps, heads, width)
     )
@@ -93,6 +94,12 @@ def attention(ctx: LabelContext, node: Node) -> None:
     if node.output(3):
         shown = ctx.reshape(ctx.shift(scores, names), (*inner[:4], 1), (batch, steps, heads, 1))
         ctx.set(node.outputs[3], ctx.permute(shown, (0, 2, 1, 3)))
+
+
+def _ordered(node: Node) -> bool:
+    """Tell whether the position of a query decides what it sees."""
+    windows = (node.attribute(n, -1) for n in ("left_window_size", "right_window_size"))
+    return bool(node.attribute("is_causal", 0)) or any(w >= 0 for w in windows)
 
 
 def _cached(ctx: LabelContext, node: Node, position: int, heads: int) -> Factors:
@@ -111,20 +118,23 @@ def _cached(ctx: LabelContext, node: Node, position: int, heads: int) -> Factors
 
 
 def _masked(ctx: LabelContext, node: Node, scores: Operand) -> Factors:
-    """Let scores meet a mask that may have a batch and a head axis, and lengths by batch."""
+    """Let scores meet a mask that may have batch, head and query axes, and lengths by batch."""
     operands = [scores]
     key = node.input(3)
     shape = ctx.shape(key) if key else None
-    if shape is not None and len(shape) > 2:  # noqa: PLR2004
+    if shape:
         rank = len(shape)
-        mask = ctx.release(ctx.factors(key), (rank - 1, rank - 2), STEPS)
+        mask = ctx.release(ctx.factors(key), (rank - 1,), STEPS)
         mask = tuple(f.rename(a + 4 - rank for a in f.axes) for f in mask)
         full = (1,) * (4 - rank) + shape
         shared = scores.sizes[GROUP]
         split = (shared, full[1] // shared) if full[1] > 1 else (1, 1)
-        mask = ctx.reshape(mask, full[:2], (full[0], *split))
-        mask = ctx.shift(mask, {0: BATCH, 1: GROUP, 2: SHARE})
-        operands.append(Operand(mask, {BATCH: full[0], GROUP: split[0], SHARE: split[1]}, key))
+        view = (full[0], *split, full[2])
+        mask = ctx.shift(
+            ctx.reshape(mask, full[:3], view), {0: BATCH, 1: GROUP, 2: SHARE, 3: STEP}
+        )
+        sizes = dict(zip((BATCH, GROUP, SHARE, STEP), view, strict=True))
+        operands.append(Operand(mask, sizes, key))
     if node.input(6):
         lengths = ctx.shift(ctx.factors(node.inputs[6]), {0: BATCH})
         operands.append(Operand(lengths, {BATCH: scores.sizes[BATCH]}, node.inputs[6]))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from onnxprune.core.context import Operand
 from onnxprune.core.registry import rule
-from onnxprune.core.walk import walk
+from onnxprune.core.walk import captures, walk
 
 if TYPE_CHECKING:
     from onnxprune.core.context import LabelContext
@@ -67,6 +67,14 @@ def _states(ctx, node, states, inner, results) -> None:  # type: ignore[no-untyp
     for position, source in enumerate(states):
         factors = _same(ctx, [source, inner[position], results[position]]) if source else ()
         ctx.set(node.outputs[position], factors)
+
+
+@rule("Scan", since=8)
+def scan_batches(ctx: LabelContext, node: Node) -> None:
+    """Nothing passes: the first form scans every sample of a batch by itself."""
+    ctx.opaque(node, "a scan with a batch axis (opset 8)")
+    for key in captures(node):
+        ctx.freeze(ctx.factors(key), "read inside a scan of opset 8", value=key)
 
 
 @rule("Scan", since=9)

@@ -23,8 +23,14 @@ def rotary(ctx: LabelContext, node: Node) -> None:
     shape = ctx.shape(node.inputs[0]) or ()
     heads = int(node.attribute("num_heads", 0)) or shape[1]
     factors, view = split_heads(ctx, node.inputs[0], heads)
-    kept = ctx.release(factors, (0, 1, 3), "turned by its position in the head")
-    merge_heads(ctx, node.outputs[0], kept, view)
+    kept = ctx.release(factors, (3,), "turned by its position in the head")
+    operands = [Operand(kept, dict(enumerate(view[:3])), node.inputs[0])]
+    for key in node.inputs[1:4]:  # by batch and step, or tables that positions select from
+        sizes = ctx.shape(key) or () if key else ()
+        if len(sizes) == 3 or (key and key == node.input(3)):  # noqa: PLR2004
+            angles = ctx.release(ctx.factors(key), (2,), "turned by its position in the head")
+            operands.append(Operand(angles, {0: sizes[0], 1: sizes[1]}, key))
+    merge_heads(ctx, node.outputs[0], ctx.align(operands), view)
 
 
 @update("RotaryEmbedding")

@@ -25,6 +25,7 @@ REASONS = {
     "AffineGrid": "makes coordinates of fixed places",
     "Bernoulli": NOISE,
     "BlackmanWindow": CONSTANT,
+    "Compress": BY_CONTENT,
     "ConcatFromSequence": SEQUENCE,
     "EyeLike": "takes only the shape of its input, where every index counts",
     "HammingWindow": CONSTANT,

@@ -28,18 +28,20 @@ def recurrent(ctx: LabelContext, node: Node) -> None:
         ctx.opaque(node, "shape unknown")
         return
     hidden, inputs = r_shape[2], w_shape[2]
-    outer = [BATCH, STEP] if node.attribute("layout", 0) else [STEP, BATCH]
+    batch_first = bool(node.attribute("layout", 0))
+    outer = [BATCH, STEP] if batch_first else [STEP, BATCH]
     x = ctx.shift(ctx.factors(x_key), {0: outer[0], 1: outer[1], 2: INPUT})
-    x = ctx.release(x, (STEP, BATCH), "steps and batch stay")
+    x = ctx.release(x, (STEP,), "steps stay")
+    batch = x_shape[0 if batch_first else 1]
     w = _units(ctx, w_key, gates, hidden, inputs)
     ctx.consumes(node, 0, (2,))
     ctx.consumes(node, 2, (2,))  # a unit that leaves is no longer fed back
     summed = ctx.contract(
-        [Operand(x, {INPUT: inputs}, x_key), Operand(w, {INPUT: inputs, HIDDEN: hidden}, w_key)],
+        [Operand(x, {BATCH: batch, INPUT: inputs}, x_key), Operand(w, {INPUT: inputs, HIDDEN: hidden}, w_key)],
         (INPUT,),
     )
     space = {HIDDEN: hidden}
-    parts = [Operand(summed, space, w_key)]
+    parts = [Operand(summed, {BATCH: batch, HIDDEN: hidden}, w_key)]
     recurrence = _units(ctx, r_key, gates, hidden, hidden)
     parts.append(Operand(tuple(f for f in recurrence if f.axes == (HIDDEN,)), space, r_key))
     columns = [f for f in recurrence if f.axes == (INPUT,)]
@@ -51,20 +53,20 @@ def recurrent(ctx: LabelContext, node: Node) -> None:
     for position in (5, 6):  # initial states
         key = node.input(position)
         if key:
-            state = ctx.shift(ctx.factors(key), {0: DIRECTION, 1: BATCH, 2: HIDDEN})
-            if node.attribute("layout", 0):
-                state = ctx.shift(ctx.factors(key), {0: BATCH, 1: DIRECTION, 2: HIDDEN})
-            state = ctx.release(state, (DIRECTION, BATCH), "batch and direction stay")
-            parts.append(Operand(state, space, key))
+            first = (BATCH, DIRECTION) if batch_first else (DIRECTION, BATCH)
+            state = ctx.shift(ctx.factors(key), {0: first[0], 1: first[1], 2: HIDDEN})
+            state = ctx.release(state, (DIRECTION,), "directions stay")
+            parts.append(Operand(state, {BATCH: batch, HIDDEN: hidden}, key))
     if node.op == "LSTM" and node.input(7):
         parts.append(Operand(_units(ctx, node.inputs[7], 3, hidden, None), space, node.inputs[7]))
     if node.input(4):
-        ctx.freeze(ctx.factors(node.inputs[4]), "sequence lengths")
+        lengths = ctx.shift(ctx.factors(node.inputs[4]), {0: BATCH})
+        parts.append(Operand(lengths, {BATCH: batch}, node.inputs[4]))
     units = ctx.align(parts)
     for key in node.outputs:
         if key:
             last = len(ctx.shape(key) or ()) - 1
-            ctx.set(key, ctx.shift(units, {HIDDEN: last}))
+            ctx.set(key, ctx.shift(units, {HIDDEN: last, BATCH: 0 if batch_first else last - 1}))
 
 
 def _units(

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from onnxprune.core.cuts import Cuts
     from onnxprune.core.graph import Node
 
-ZERO_IS_NEUTRAL = ("ReduceSum", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceMean")
+ZERO_IS_NEUTRAL = (
+    "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceMean", "ReduceSum", "ReduceSumSquare"
+)  # fmt: skip
 
 
 def reduced_axes(ctx: LabelContext | Cuts, node: Node) -> list[int] | None:
@@ -30,7 +32,7 @@ def reduced_axes(ctx: LabelContext | Cuts, node: Node) -> list[int] | None:
 
 
 @rule(
-    *ZERO_IS_NEUTRAL, "ReduceMax", "ReduceMin", "ReduceProd", "ReduceLogSum", "ReduceLogSumExp"
+    *ZERO_IS_NEUTRAL, "ReduceMax", "ReduceMin", "ReduceProd", "ReduceLogSumExp"
 )
 def reduce(ctx: LabelContext, node: Node) -> None:
     """Axes that are not reduced pass."""

@@ -1,4 +1,4 @@
-"""Slice and Compress: selecting indices along an axis."""
+"""Slice: selecting ranges of indices along axes."""
 
 from __future__ import annotations
 
@@ -125,30 +125,3 @@ def renumber(indices: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Drop indices that left and number the others anew."""
     position = np.cumsum(kept) - 1
     return np.asarray(position[indices[kept[indices]]])
-
-
-@rule("Compress")
-def compress(ctx: LabelContext, node: Node) -> None:
-    """Select by a known condition along an axis; otherwise the axis stays whole."""
-    shape, axis = ctx.shape(node.inputs[0]) or (), node.attribute("axis")
-    condition = ctx.known(node.inputs[1])
-    if axis is None or condition is None:
-        ctx.opaque(node, "selects elements by their content")
-        return
-    place = int(axis) % len(shape)
-    factors = [
-        ctx.collapse(f, (place,)) if len(f.axes) > 1 and f.axes[-1] == place else f
-        for f in ctx.factors(node.inputs[0])
-    ]
-    ctx.set(node.outputs[0], ctx.take(factors, place, np.flatnonzero(condition)))
-
-
-@update("Compress")
-def compress_condition(cuts: Cuts, node: Node) -> Change:
-    """The condition loses what the axis loses."""
-    condition, axis = cuts.known(node.inputs[1]), node.attribute("axis")
-    if condition is None or axis is None:
-        return Change()
-    place = int(axis) % len(cuts.old_shape(node.inputs[0]))
-    kept = cuts.keep(node.inputs[0], place)
-    return Change(operands={1: condition[kept[: len(condition)]]})

@@ -134,7 +134,8 @@ def open_segment(
         weights: what initializers hold instead of their content.
         masks: masks on inputs of these nodes.
         biases: vectors that nodes without a third input get as such.
-        like: an example of every value that comes from outside, for its type.
+        like: an example of every value that comes from outside, for its type; weights named here
+            come from outside as well.
         threads: threads within an operator.
 
     Returns:
@@ -152,6 +153,9 @@ def open_segment(
         step = program.steps[number]
         for name in step.reads:
             if name in made or name in initializers or name in fed:
+                continue
+            if name in like:
+                outside.setdefault(name)
                 continue
             constant = program.constant(name)
             if name not in weights and constant is not None:
@@ -172,7 +176,12 @@ def open_segment(
                 initializers[name] = _tensor(program, name, array)
         node = step.proto
         if number in biases:
-            node = _biased(node, biases[number], initializers)
+            node = _biased(node)
+            name = node.input[-1]
+            if name in like:
+                outside.setdefault(name)
+            else:
+                initializers[name] = numpy_helper.from_array(biases[number], name)
         nodes += _masked(node, number, masked, initializers)
         made.update(step.writes)
     inputs = [_info(n, like[n]) for n in outside] + [_info(n, a) for n, a in fed.items()]
@@ -183,7 +192,7 @@ def open_segment(
     session = open_session(model.SerializeToString(), optimize=True, threads=threads)
 
     def call(feed: Feed) -> dict[str, Array]:
-        values = run(session, {**{n: feed[n] for n in outside}, **fed})
+        values = run(session, {**{n: feed[n] for n in outside}, **fed})  # type: ignore[dict-item]
         return {n: v for n, v in zip(wanted, values, strict=True) if v is not None}
 
     return call
@@ -207,15 +216,16 @@ def _tensor(program: Program, name: str, array: Array) -> TensorProto:
     return result
 
 
-def _biased(
-    node: onnx.NodeProto, bias: Array, initializers: dict[str, TensorProto]
-) -> onnx.NodeProto:
+def bias_name(output: str) -> str:
+    """Name the bias that the node with a given output gets."""
+    return f"{output}/bias"
+
+
+def _biased(node: onnx.NodeProto) -> onnx.NodeProto:
     copy = onnx.NodeProto()
     copy.CopyFrom(node)
-    name = f"{node.output[0]}/bias"
-    initializers[name] = numpy_helper.from_array(bias, name)
     del copy.input[2:]
-    copy.input.append(name)
+    copy.input.append(bias_name(node.output[0]))
     return copy
 
 

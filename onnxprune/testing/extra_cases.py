@@ -296,6 +296,8 @@ def _selection() -> Iterator[NodeCase]:
     yield made_case("resize_axes", "Resize", [image, None, scales[2:]], axes=[2, 3], opset=18)
     yield made_case("resize_channels", "Resize", [image, None, None, ints(2, 3, 4, 4)])
     yield made_case("resize_10", "Resize", [image, scales], opset=10)
+    roi = np.zeros(0, np.float32)
+    yield made_case("resize_11", "Resize", [image, roi, scales], opset=11)
     yield made_case("upsample", "Upsample", [image, scales], opset=9)
     yield made_case("upsample_7", "Upsample", [image], scales=scales.tolist(), opset=7)
     yield made_case("compress", "Compress", [x, f(8) > 0], axis=1)

@@ -50,7 +50,7 @@ def made_case(  # noqa: PLR0913 - a node has many parts
     names = ["" if v is None else f"x{i}" for i, v in enumerate(inputs)]
     out = [f"y{i}" for i in range(outputs)] if isinstance(outputs, int) else list(outputs)
     kinds = types or {}
-    given = {n: v for n, v in zip(names, inputs, strict=True) if v is not None}
+    given = {n: np.asarray(v) for n, v in zip(names, inputs, strict=True) if v is not None}
     node = helper.make_node(op, names, out, domain=domain or None, **attributes)
     declared = [
         helper.make_tensor_value_info(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onnxprune.analysis import Analysis
+    from onnxprune.core.graph import Graph, Parameter
     from onnxprune.core.labels import Factors
     from onnxprune.io import Model
 
@@ -44,8 +45,24 @@ class _Matcher:
         self._analysis = analysis
         self._pruned = pruned
         self._deps = analysis.deps
-        self._others = build_graph(pruned.proto).all_parameters()
+        graph = build_graph(pruned.proto)
+        self._others = graph.all_parameters()
+        self._names = self._names_of_copies(graph)
         self._state = np.full(len(self._deps.roots), _UNKNOWN)
+
+    def _names_of_copies(self, graph: Graph) -> dict[str, str]:
+        """Find the copies of shared vectors by their readers: equal ones were merged again."""
+        makers = {node.outputs[0]: node for node in graph.all_nodes() if node.outputs}
+        found: dict[str, str] = {}
+        for node in self._deps.graph.all_nodes():
+            twin = makers.get(node.outputs[0]) if node.outputs else None
+            for position, key in enumerate(node.inputs):
+                if twin is not None and key in self._analysis.copies:
+                    found[key] = twin.input(position)
+        return found
+
+    def _other(self, key: str) -> Parameter | None:
+        return self._others.get(self._names.get(key, key))
 
     def run(self) -> Flags | None:
         open_keys = [key for key, _, _ in self._pairs()]
@@ -66,14 +83,15 @@ class _Matcher:
         """Yield each labelled parameter with its content before and after."""
         for key, factors in self._deps.ctx.sources.items():
             parameter = self._deps.ctx.parameters.get(key)
-            other = self._others.get(key) or self._others.get(self._analysis.copies.get(key, ""))
+            other = self._other(key)
             if parameter is not None and factors and other is not None:
                 old = self._analysis.model.array(parameter.tensor)
                 yield key, old, self._pruned.array(other.tensor)
 
     def _arrays(self, key: str) -> tuple[np.ndarray, np.ndarray]:
         parameter = self._deps.ctx.parameters[key]
-        other = self._others.get(key) or self._others[self._analysis.copies[key]]
+        other = self._other(key)
+        assert other is not None
         return self._analysis.model.array(parameter.tensor), self._pruned.array(other.tensor)
 
     def _solve(self, key: str) -> bool | None:

@@ -141,7 +141,6 @@ def external(tmp_path: Path) -> Path:
     return path
 
 
-
 @pytest.fixture
 def files(tmp_path: Path) -> Callable[[], set[str]]:
     """List everything in the test's folder."""

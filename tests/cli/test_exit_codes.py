@@ -168,9 +168,7 @@ def test_what_happens_inside(
     assert ("Traceback" in cli("--debug", "analyze", model).err) == (code != 130)
 
 
-def test_long_errors_are_cut(
-    cli: Callable, model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_long_errors_are_cut(cli: Callable, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise InternalError("\n".join(map(str, range(100))))
 

@@ -97,7 +97,7 @@ def edit_everything(data: dict) -> None:
         (edit_everything, "are not what `removed` stands for"),
     ],
 )
-def test_refuses_an_edited_plan(
+def test_refuses_an_edited_plan(  # noqa: PLR0917
     edit: Callable[[dict], None],
     fragment: str,
     cli: Callable,

@@ -1,30 +1,23 @@
 """Silero's voice activity detectors: accuracy over frames of synthetic speech in noise.
 
-espeak-ng speaks sentences of MiniLM's news between pauses, at signal-to-noise ratios from 0 to
-20 dB. A frame's truth is the energy of its clean speech. Test and calibration share neither
-sentences nor voices.
+The sentences are those of the `minilm` task. Test and calibration share neither sentences nor
+voices.
 """
 
 from __future__ import annotations
 
-import io
-import subprocess
-import wave
 import zlib
 from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
-from scipy.signal import lfilter, resample_poly
 
 from tasks.base import Array, Feed, Run, Task, partial, runner
 from tasks.minilm import read_sentences
+from tasks.speech import CLIP_FRAMES, RATE, make_clip
 
-RATE, FRAME, CONTEXT = 16000, 512, 64
 TEST_CLIPS = 40
 CALIBRATION_CLIPS = 64
-CLIP_FRAMES = 156  # (5 s)
-SPEECH_DB = -35  # A frame this far below the loudest one is silence.
 VOICES = {
     "calibration": ["en-us+m1", "en-us+f2", "en-gb+m3", "en-gb-scotland+f4", "en-us+m7"],
     "test": ["en-us+m2", "en-gb+f1", "en-us+f3", "en-gb-x-rp+m4", "en-029+f5"],
@@ -55,7 +48,7 @@ class _Silero(Task):
             for split, count in (("calibration", CALIBRATION_CLIPS), ("test", TEST_CLIPS)):
                 sentences = read_sentences(self.cache)[CORPORA[split]]
                 generator = np.random.default_rng(zlib.crc32(split.encode()))
-                clips = [_clip(generator, sentences, VOICES[split]) for _ in range(count)]
+                clips = [make_clip(generator, sentences, VOICES[split]) for _ in range(count)]
                 arrays[split] = np.stack([frames for frames, _ in clips])
                 arrays[f"{split}_speech"] = np.stack([speech for _, speech in clips])
             np.savez(partial(path), **arrays)
@@ -116,40 +109,3 @@ class SileroStream(_Silero):
             value, state = run({"input": frame[None], "state": state, "sr": self._rate})
             found.append(float(value.reshape(-1)[0]))
         return np.array(found)
-
-
-def _clip(
-    generator: np.random.Generator, sentences: list[str], voices: list[str]
-) -> tuple[Array, Array]:
-    """Return frames with noise, and which of them hold speech."""
-    clean = np.zeros(CLIP_FRAMES * FRAME)
-    at = int(generator.integers(RATE // 2, RATE * 3 // 2))
-    while at < len(clean) - RATE:
-        spoken = _speak(
-            " ".join(sentences[generator.integers(len(sentences))].split()[:6]),
-            voices[generator.integers(len(voices))],
-            int(generator.integers(130, 200)),
-        )[: len(clean) - at]
-        clean[at : at + len(spoken)] = spoken
-        at += len(spoken) + int(generator.integers(RATE // 2, RATE * 2))
-    energy = (clean.reshape(-1, FRAME) ** 2).mean(1)
-    speech = energy > energy.max() * 10 ** (SPEECH_DB / 10)
-    # A single pole between white and brown noise.
-    noise = lfilter([1], [1, -generator.uniform(0, 0.98)], generator.standard_normal(len(clean)))
-    ratio = generator.uniform(0, 20)
-    noise *= np.sqrt(energy[speech].mean() / (noise**2).mean()) / 10 ** (ratio / 20)
-    mixed = clean + noise
-    mixed *= generator.uniform(0.2, 0.8) / np.abs(mixed).max()
-    padded = np.concatenate([np.zeros(CONTEXT), mixed]).astype(np.float32)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, CONTEXT + FRAME)[::FRAME]
-    return windows.copy(), speech
-
-
-def _speak(text: str, voice: str, words_per_minute: int) -> Array:
-    command = ["espeak-ng", "-v", voice, "-s", str(words_per_minute), "--stdout", "--stdin"]
-    done = subprocess.run(command, input=text.encode(), capture_output=True, check=True)
-    with wave.open(io.BytesIO(done.stdout)) as sound:
-        # (The header's number of frames is a dummy when espeak-ng writes to a pipe.)
-        rate, raw = sound.getframerate(), sound.readframes(60 * sound.getframerate())
-    samples = np.frombuffer(raw[: len(raw) // 2 * 2], np.int16) / 32768
-    return np.asarray(resample_poly(samples, RATE, rate))

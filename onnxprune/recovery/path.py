@@ -72,27 +72,19 @@ class Path:
         factor = self.per_channel(self.inverse(), original.ndim)
         return original + missing * factor.astype(original.dtype)
 
+    def offset(self, stream: TwinStream, batch: int, like: Array) -> Array:
+        """Return what is added to the scaled output on its way to the activation."""
+        offset = self.per_channel(self.shift, like.ndim).astype(like.dtype)
+        if self.partner:
+            other = stream.changed(self.partner, batch)
+            if other.shape == like.shape:
+                return np.asarray(offset + other)
+        return np.broadcast_to(offset, like.shape)
+
     @property
     def clips(self) -> bool:
         """Whether a clipping activation follows."""
         return bool(np.isfinite(self.low) or np.isfinite(self.high))
-
-    def forgive(self, stream: TwinStream, batch: int, target: Array, fitted: Array) -> Array:
-        """Return the target with everything set to the fit that the activation hides anyway."""
-        shape = target.shape
-        scale = self.per_channel(self.scale, len(shape))
-        offset = self.per_channel(self.shift, len(shape))
-        if self.partner:
-            other = stream.changed(self.partner, batch)
-            offset = offset + other
-        wanted, got = scale * target + offset, scale * fitted + offset
-        best = wanted
-        if np.isfinite(self.low):
-            best = np.where(wanted <= self.low, np.minimum(got, self.low), best)
-        if np.isfinite(self.high):
-            best = np.where(wanted >= self.high, np.maximum(got, self.high), best)
-        moved = (best - wanted) * self.per_channel(self.inverse(), len(shape))
-        return np.asarray(target + moved, target.dtype)
 
 
 def find_path(

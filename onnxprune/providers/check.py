@@ -1,0 +1,164 @@
+"""Run a model on a provider once and find out whether the provider really did it.
+
+Meant for `isolate.run_isolated` and for interpreters of other environments: it needs NumPy and
+ONNX Runtime and nothing else.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from onnxprune.errors import InvalidModelError, ProviderUnavailableError, printable
+from onnxprune.providers.availability import Availability, availability
+from onnxprune.providers.placement import Placement, read_assignment, read_kernels
+from onnxprune.providers.registry import find_provider
+from onnxprune.providers.session import SessionSettings, open_on, require_still_on
+from onnxprune.runtime.difference import OutputDifference, measure
+from onnxprune.runtime.session import load_onnxruntime, open_session, run_outputs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from onnxprune.providers.facts import ProviderFacts
+    from onnxprune.providers.spec import ProviderSpec
+    from onnxprune.runtime.feeds import Feed, FeedRecipe
+
+__all__ = ["Examination", "examine", "survey"]
+
+_CPU: Final = find_provider("cpu").runtime_name
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What a provider did with a model.
+
+    Attributes:
+        availability: How the provider is here.
+        runtime_version: The version of ONNX Runtime.
+        placement: Where the nodes ran.
+        share: Share of the nodes that ran on the provider.
+        differences: How its outputs differ from those of the CPU provider; none for that itself.
+    """
+
+    availability: Availability
+    runtime_version: str
+    placement: Placement
+    share: float
+    differences: tuple[OutputDifference, ...]
+
+
+def survey(facts: Sequence[ProviderFacts]) -> tuple[str, list[Availability]]:
+    """Return the version of this interpreter's ONNX Runtime, and which providers are here.
+
+    Raises:
+        ProviderUnavailableError: There is no ONNX Runtime.
+    """
+    return str(load_onnxruntime().__version__), [availability(entry) for entry in facts]
+
+
+def examine(  # noqa: PLR0913  # how much to do, with defaults
+    model: str,
+    spec: ProviderSpec,
+    recipe: FeedRecipe,
+    *,
+    threads: int = 1,
+    require_share: float | None = None,
+    tolerance: float | None = None,
+    runs: int = 5,
+) -> Examination:
+    """Run a model on a provider and on the CPU provider, and compare.
+
+    Args:
+        model: The file.
+        spec: The provider.
+        recipe: The values to run it on.
+        threads: Threads within an operator.
+        require_share: Least share of the nodes that must run on the provider; 1 makes the runtime
+            itself refuse any other placement. None is content with one node.
+        tolerance: Largest relative difference of an output; the provider's own by default.
+        runs: How often to run for the profile.
+
+    Raises:
+        ProviderUnavailableError: It is missing, or it did not run the model, or not rightly.
+        InvalidModelError: The model runs nowhere.
+    """
+    found = availability(spec.facts)
+    feed = recipe.make()
+    wanted = None
+    if spec.name != _CPU:
+        wanted = run_outputs(open_session(model, optimize=True, threads=threads), feed)
+    with tempfile.TemporaryDirectory(prefix="onnxprune-") as folder:
+        settings = SessionSettings(
+            threads=threads, strict=require_share == 1, record=True,
+            profile_prefix=str(Path(folder) / "profile"), dims=recipe.dims,
+        )  # fmt: skip
+        session = open_on(spec, model, settings)
+        nodes = read_assignment(session)
+        if nodes is not None:
+            _require_share(spec, Placement(nodes), 0.0)  # before it runs something else
+        seen = [_run(spec, session, feed) for _ in range(runs)][-1]
+        placement = Placement(nodes, read_kernels(session.end_profiling(), runs=runs))
+    share = _require_share(spec, placement, require_share or 0.0)
+    _require_kernels(spec, placement)
+    differences: tuple[OutputDifference, ...] = ()
+    if wanted is not None:
+        differences = tuple(measure(n, wanted.get(n), seen.get(n)) for n in wanted | seen)
+        _require_agreement(spec, differences, tolerance or spec.facts.tolerance)
+    version = str(load_onnxruntime().__version__)
+    return Examination(found, version, placement, share, differences)
+
+
+def _run(spec: ProviderSpec, session: object, feed: Feed) -> dict[str, list[object]]:
+    try:
+        outputs = run_outputs(session, feed)
+    except InvalidModelError as error:
+        if spec.name == _CPU:
+            raise
+        message = f"provider '{printable(spec.text)}' took the model and cannot run it: "
+        message += error.message.removeprefix("the model cannot be run: ")
+        raise ProviderUnavailableError(message, hint="the CPU provider runs it") from error
+    require_still_on(spec, session)
+    return outputs  # type: ignore[return-value]  # arrays are objects
+
+
+def _require_share(spec: ProviderSpec, placement: Placement, least: float) -> float:
+    share = placement.shares().get(spec.name, 0.0)
+    if 0.0 < share and least <= share:
+        return share
+    seen = ", ".join(f"{count} on {name}" for name, count in placement.counts().items())
+    message = f"provider '{printable(spec.text)}' ran {share:.1%} of the nodes ({seen})"
+    if not share:
+        message = f"provider '{printable(spec.text)}' is listed but runs nothing: nodes are {seen}"
+        hint = "its backend, or a library or device that it needs, is missing"
+        raise ProviderUnavailableError(message, hint=hint)
+    message += f", wanted is {least:.1%} at least"
+    raise ProviderUnavailableError(message, hint="`onnxprune bench --json` names the others")
+
+
+def _require_kernels(spec: ProviderSpec, placement: Placement) -> None:
+    """Check that what was assigned to a provider also ran there, by the profile."""
+    if not placement.ran_on(spec.name):
+        message = f"provider '{printable(spec.text)}' was given {placement.counts()[spec.name]} "
+        message += "nodes, and the profile shows none that ran on it"
+        raise ProviderUnavailableError(message)
+
+
+def _require_agreement(
+    spec: ProviderSpec, differences: Sequence[OutputDifference], tolerance: float
+) -> None:
+    for one in differences:
+        off = one.max_rel if one.max_abs else 0.0
+        unequal = one.mismatches / one.elements if one.elements else 0.0
+        if one.shapes_equal and one.dtypes_equal and not one.nonfinite_mismatches:
+            if off <= tolerance and unequal <= tolerance:
+                continue
+            what = f"differs by {max(off, unequal):.2g} of its largest value"
+        else:
+            what = one.detail or f"has {one.nonfinite_mismatches} values that are no numbers"
+        message = f"provider '{printable(spec.text)}' computes something else than the CPU "
+        message += f"provider: output '{printable(one.name)}' {what}, allowed is {tolerance:.2g}"
+        hint = "the backend may compute nothing at all, or in a coarser precision (--tolerance)"
+        raise ProviderUnavailableError(message, hint=hint)

@@ -1,0 +1,141 @@
+"""How much each group's removal costs: held-back error curves, weighed by their effect on outputs.
+
+Per group the greedy order is made on one part of the samples; the error of the consumers' refitted
+outputs is measured on the other part, so that a layer with more weights than samples does not look
+free. Errors inside a network do not compare between layers. So at a few levels the weights of that
+moment are put into the whole network, and the error of its outputs scales the curve.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onnxprune.recovery.choice import features_of
+from onnxprune.recovery.greedy import greedy_order, make_view
+from onnxprune.recovery.moments import Moments, total, variance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from onnxprune.core.dependencies import Group
+    from onnxprune.recovery.greedy import View
+    from onnxprune.recovery.sites import Site
+
+    Array = np.ndarray
+
+PROBED = (0.15, 0.35, 0.6)
+"""Fractions of a group at which the whole network is run."""
+
+_POINTS = 24
+"""Points of a curve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Cost of removing atoms of a group.
+
+    Attributes:
+        group: the group.
+        counts: numbers of atoms, from 0.
+        errors: expected damage at each, rising.
+        scores: place of each atom in the order of removal.
+    """
+
+    group: Group
+    counts: Array
+    errors: Array
+    scores: Array
+
+    def at(self, count: float) -> float:
+        """Return the expected damage of removing so many atoms."""
+        return float(np.interp(count, self.counts, self.errors))
+
+
+@dataclass(slots=True)
+class _Consumer:
+    site: Site
+    weight: Array
+    held: Array
+    mean: Array
+    scale: float
+
+    def error(self, view: View, importance: float) -> float:
+        difference = view.weight / np.sqrt(importance) - self.weight
+        return float((difference * (self.held @ difference)).sum()) / self.scale
+
+
+def group_curve(
+    group: Group,
+    sites: Sequence[Site],
+    folds: Mapping[int, Sequence[Moments]],
+    weight_of: Callable[[Site], Array],
+    *,
+    ridge: float = 1e-3,
+    measure: Callable[[Mapping[int, tuple[Array, Array]]], float] | None = None,
+) -> Curve:
+    """Return the curve of one group.
+
+    Args:
+        group: the group.
+        sites: its consumers.
+        folds: moments on the original network by node number.
+        weight_of: current weights of a site [1, features, outputs].
+        ridge: ridge of the inverses.
+        measure: runs the whole network with some sites' weights and bias shifts replaced and returns
+            the relative error of its outputs.
+    """
+    atoms = group.atoms.tolist()
+    views, consumers = [], []
+    for site in sites:
+        parts = folds.get(site.number)
+        if parts is None or site.groups > 1:
+            continue
+        held = parts[0]
+        train = total(parts[1:]) if len(parts) > 1 else held
+        weight = weight_of(site)[0]
+        dims = len(weight)
+        damp = ridge + 0.1 * dims / max(train.rows, 1.0)
+        importance = train.rows / variance(train)
+        views.append(
+            make_view(
+                train, weight, features_of(site, atoms), ridge=damp, refit=False,
+                importance=importance,
+            )  # fmt: skip
+        )
+        mean = held.gram[0, :-1, -1] / max(held.rows, 1.0)
+        centred = held.gram[0, :-1, :-1] - held.rows * np.outer(mean, mean)
+        consumers.append(
+            (_Consumer(site, weight, centred, mean, variance(held)), importance)
+        )
+    if not views:
+        counts = np.arange(group.size + 1)
+        return Curve(group, counts, np.zeros(len(counts)), np.zeros(group.size))
+    marks = {max(1, round(f * group.size)) for f in np.linspace(0, 0.95, _POINTS)}
+    probes = {max(1, round(f * group.size)) for f in PROBED} if measure is not None else set()
+    local: dict[int, float] = {}
+    probed: dict[int, float] = {}
+
+    def watch(count: int) -> None:
+        if count in marks or count in probes:
+            local[count] = sum(c.error(v, i) for (c, i), v in zip(consumers, views, strict=True))
+        if count in probes and measure is not None:
+            new = {}
+            for (c, importance), view in zip(consumers, views, strict=True):
+                weight = view.weight / np.sqrt(importance)
+                new[c.site.number] = (weight[None], (c.mean @ (c.weight - weight))[None])
+            probed[count] = measure(new)
+
+    most = max(max(marks), max(probes, default=0))
+    order = greedy_order(views, group.size, min(most, group.size - 1), watch=watch)
+    scores = np.empty(group.size)
+    scores[order.atoms] = np.arange(group.size, dtype=np.float64)
+    counts = np.array([0, *sorted(local)])
+    errors = np.maximum.accumulate(np.array([0.0, *(local[c] for c in sorted(local))]))
+    if probed:
+        factors = [probed[c] / max(local[c], 1e-12) for c in sorted(probed)]
+        errors = errors * np.interp(counts, sorted(probed), factors)
+        errors = np.maximum.accumulate(errors)
+    return Curve(group, counts, errors, scores)

@@ -1,0 +1,169 @@
+"""Repair one operator: new weights on the changed input for the original output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onnxprune.recovery.clipped import Clip, Samples, refit_clipped
+from onnxprune.recovery.moments import Moments, gather
+from onnxprune.recovery.solve import Solution, refit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from onnxprune.recovery.path import Path
+    from onnxprune.recovery.sites import Site
+    from onnxprune.runtime.stream import TwinStream
+
+    Array = np.ndarray
+
+_SAMPLE_BYTES = 192 << 20
+_SAMPLE_FLOPS = 6e8
+"""What rows for the turns of a clipped refit may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to repair.
+
+    Attributes:
+        methods: what may be done: some of `none`, `bias`, `least-squares`.
+        folds: number of folds to hold back samples by.
+        clipped: whether to forgive what clipping activations hide.
+    """
+
+    methods: tuple[str, ...] = ("none", "bias", "least-squares")
+    folds: int = 4
+    clipped: bool = True
+
+
+class Repair:
+    """The problem of one site.
+
+    Args:
+        site: the operator.
+        path: what follows it.
+        stream: both networks, at the site.
+        settings: how to repair.
+    """
+
+    def __init__(self, site: Site, path: Path, stream: TwinStream, settings: Settings) -> None:
+        self.site, self.path, self._stream, self._settings = site, path, stream, settings
+        self._folds = max(1, min(settings.folds, stream.batches))
+        self.folds: list[Moments] = gather(site, stream.batches, self._values, self._folds)
+
+    def _values(self, batch: int) -> tuple[Array, Array]:
+        original = self._stream.original(self.site.y, batch)
+        return (
+            self._stream.changed(self.site.x, batch),
+            self.path.target(self._stream, batch, original),
+        )
+
+    def solve(
+        self, weight: Array, bias: Array, kept: NDArray[np.bool_], alive: NDArray[np.bool_]
+    ) -> tuple[Array, Array, Solution]:
+        """Return repaired weights, zero where features left, and the bias.
+
+        Args:
+            weight: weights as they were [groups, features, outputs].
+            bias: bias as it was [groups, outputs].
+            kept: features that stay [groups, features].
+            alive: outputs that stay [groups, outputs].
+        """
+        scale = self._scale(bias.shape)
+        new, new_bias = np.where(kept[:, :, None], weight, 0.0), bias.copy()
+        if len(weight) > 1:  # every group has features of its own: leave gaps where some left
+            folds = [_blank(f, kept).scaled(scale) for f in self.folds]
+            solution = self._best(folds, new * scale[:, None], bias * scale, kept, None)
+            solution = _unscaled(solution, scale)
+            return solution.weight * kept[:, :, None], solution.bias, solution
+        scale = scale[:, alive[0]]
+        folds = [f.part(kept[0]).outputs(alive[0]).scaled(scale) for f in self.folds]
+        small = weight[:, kept[0]][:, :, alive[0]]
+        solution = self._best(
+            folds, small * scale, bias[:, alive[0]] * scale, kept, alive[0]
+        )
+        solution = _unscaled(solution, scale)
+        new[0][np.ix_(kept[0], alive[0])] = solution.weight[0]
+        new_bias[:, alive[0]] = solution.bias
+        return new, new_bias, solution
+
+    def _scale(self, shape: tuple[int, ...]) -> Array:
+        """Return what outputs are multiplied with later, so that errors count as they are felt."""
+        scale = self.path.scale
+        least = 1e-3 * np.abs(scale).max() + 1e-30
+        sign = np.where(scale < 0, -1.0, 1.0)
+        return np.asarray(sign * np.maximum(np.abs(scale), least)).reshape(shape)
+
+    def _best(
+        self,
+        folds: Sequence[Moments],
+        weight: Array,
+        bias: Array,
+        kept: NDArray[np.bool_],
+        alive: NDArray[np.bool_] | None,
+    ) -> Solution:
+        free = self.site.bias is not None
+        solution = refit(folds, weight, bias, free=free, methods=self._settings.methods)
+        clips = self.path.clips and self._settings.clipped and len(folds) > 1
+        if solution.method != "least-squares" or not clips:
+            return solution
+        samples = self._samples(kept, alive)
+        clip = Clip(self.path.low, self.path.high)
+        return refit_clipped(solution, folds, samples, clip, weight, bias, free=free)
+
+    def _samples(self, kept: NDArray[np.bool_], alive: NDArray[np.bool_] | None) -> Samples:
+        site, stream = self.site, self._stream
+        x, y = self._values(0)
+        count = site.rows.rows(x, y) * stream.batches
+        groups, features = kept.shape
+        outputs = self.path.scale.size // groups
+        row = groups * (features + 2 * outputs) * 4
+        flops = groups * features * outputs
+        most = max(6 * features, min(_SAMPLE_BYTES // row, int(_SAMPLE_FLOPS / flops)))
+        step = max(1, -(-count // most))
+        parts: list[tuple[Array, Array, Array, int]] = []
+        for batch in range(stream.batches):
+            x, target = self._values(batch)
+            offset = self.path.offset(stream, batch, target)
+            rank = target.ndim
+            wanted = target * self.path.per_channel(self.path.scale, rank).astype(target.dtype)
+            pairs = zip(
+                site.rows.blocks(x, np.asarray(wanted + offset), step),
+                site.rows.blocks(x, offset, step), strict=True,
+            )  # fmt: skip
+            for (rows, goal), (_, extra) in pairs:
+                if alive is not None:
+                    rows, goal, extra = rows[:, :, kept[0]], goal[:, :, alive], extra[:, :, alive]
+                else:
+                    rows = rows * kept[:, None, :]
+                ones = np.ones((*rows.shape[:2], 1), np.float32)
+                rows = np.concatenate([rows, ones], axis=2).astype(np.float32, copy=False)
+                parts.append((rows, goal, extra, batch % self._folds))
+        return Samples(
+            np.concatenate([p[0] for p in parts], axis=1),
+            np.concatenate([p[1] for p in parts], axis=1).astype(np.float32, copy=False),
+            np.concatenate([p[2] for p in parts], axis=1).astype(np.float32, copy=False),
+            np.concatenate([np.full(p[0].shape[1], p[3]) for p in parts]),
+        )
+
+
+def _unscaled(solution: Solution, scale: Array) -> Solution:
+    return replace(
+        solution, weight=solution.weight / scale[:, None], bias=solution.bias / scale
+    )
+
+
+def _blank(moments: Moments, kept: NDArray[np.bool_]) -> Moments:
+    """Zero features that left."""
+    flags = np.concatenate([kept, np.ones((len(kept), 1), bool)], axis=1)
+    return Moments(
+        moments.gram * (flags[:, :, None] & flags[:, None, :]),
+        moments.cross * flags[:, :, None],
+        moments.energy,
+    )

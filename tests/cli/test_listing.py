@@ -1,0 +1,63 @@
+"""Lists, schemas, the demonstration, and the reference in the README."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from onnxprune.cli import listing, reference
+from onnxprune.report.models import SCHEMAS, CriteriaReport, DemoReport, RulesReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+
+def test_rules(cli: Callable) -> None:
+    report = RulesReport.model_validate(cli("rules", "--json", "-").json)
+    assert {"Conv", "MatMul", "LSTM"} <= {r.op for r in report.rules}
+    assert " Conv " in cli("rules").out
+
+
+def test_criteria(cli: Callable) -> None:
+    report = CriteriaReport.model_validate(cli("criteria", "--json", "-").json)
+    assert {"l1", "l2", "random"} <= {c.name for c in report.criteria}
+    assert {"global", "uniform"} <= {a.name for a in report.allocations}
+    assert "Euclidean norm" in cli("criteria").out
+
+
+@pytest.mark.parametrize("kind", sorted(SCHEMAS))
+def test_schemas_name_their_format(kind: str, cli: Callable) -> None:
+    schema = cli("schema", kind).json
+    assert schema["properties"]["format"]["const"] == f"onnxprune.{kind}/1"
+
+
+def test_schema_kinds_are_complete() -> None:
+    assert tuple(sorted(SCHEMAS)) == listing._KINDS
+
+
+def test_demo(cli: Callable, tmp_path: Path) -> None:
+    out = tmp_path / "small.onnx"
+    outcome = cli("demo", "-o", out, "--json", "-")
+    assert outcome.code == 0, outcome.err
+    report = DemoReport.model_validate(outcome.json)
+    assert report.verified.exact
+    assert report.after.params < 0.75 * report.before.params
+    assert report.after.bytes == out.stat().st_size
+    assert report.after.accuracy > 0.97
+
+
+def test_demo_table(cli: Callable) -> None:
+    out = cli("demo").out
+    for word in ("parameters", "MACs", "bytes", "accuracy", "latency", "indicative"):
+        assert word in out
+
+
+@pytest.mark.skipif(not README.exists(), reason="needs the README of the checkout")
+def test_the_readme_is_fresh() -> None:
+    text = README.read_text(encoding="utf-8")
+    hint = "run python -m onnxprune.cli.reference README.md"
+    assert reference.updated(text) == text, hint
