@@ -53,7 +53,7 @@ class Analysis:
     def cost_model(self) -> CostModel:
         """Counts parameters and multiply-accumulates."""
         if "cost" not in self._cache:
-            self._cache["cost"] = CostModel(self.deps)
+            self._cache["cost"] = CostModel(self.deps, self.copies)
         cost = self._cache["cost"]
         assert isinstance(cost, CostModel)
         return cost

@@ -8,9 +8,9 @@ from onnxprune.errors import VerificationError, printable
 from onnxprune.plans import check_plan
 from onnxprune.report.models import VerifyReport
 from onnxprune.report.pruning import finite
-from onnxprune.verify import Verification, verify_cut
-from onnxprune.verify.equivalence import verify_outputs
-from onnxprune.verify.reconstruct import reconstruct
+from onnxprune.verification import Verification, verify_cut
+from onnxprune.verification.equivalence import verify_outputs
+from onnxprune.verification.reconstruct import reconstruct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -23,7 +23,7 @@ from onnxprune.plans import draft_of, make_draft, read_plan
 from onnxprune.report.pruning import report_pruning
 from onnxprune.stages import Progress, Stages
 from onnxprune.staging import Staging
-from onnxprune.verify import Verification, verify_cut
+from onnxprune.verification import Verification, verify_cut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -309,6 +309,3 @@ def _require(verification: Verification, plan: PrunePlan, path: Path) -> None:
     hint = "this is a defect of the analysis; report it with the model, or exclude the group"
     raise VerificationError(message, hint=hint)
 
-
-# Importing the package `onnxprune.verify` put it in the place of the verb of that name.
-onnxprune.verify = verify

@@ -116,7 +116,9 @@ def prepare(folder: Path, size: str) -> tuple[Path, Path, Path, FeedRecipe, dict
     return full, same, half, recipe, facts
 
 
-def trial(baseline: Path, candidate: Path, recipe: FeedRecipe, protocol: Protocol) -> dict[str, Any]:
+def trial(
+    baseline: Path, candidate: Path, recipe: FeedRecipe, protocol: Protocol
+) -> dict[str, Any]:
     """Compare two models as `onnxprune bench` does."""
 
     def call(attempt: Protocol, models: Sequence[str]) -> Timing:
@@ -193,7 +195,11 @@ def run(arguments: argparse.Namespace) -> None:
                         entry[kind].append(trial(full, candidate, recipe, seeded))
                         entry["summary"] = {
                             "identical": summary(entry["identical"], truth=1.0),
-                            **({"half": summary(entry["half"], truth=None)} if entry["half"] else {}),
+                            **(
+                                {"half": summary(entry["half"], truth=None)}
+                                if entry["half"]
+                                else {}
+                            ),
                         }
                         _save(output, results)
                         print(number, size, kind, entry[kind][-1], flush=True)

@@ -52,7 +52,9 @@ def runtime(
         if name not in spec.facts.options
     ]
     if emulated:
-        notes.append(f"{spec.text} computes on {emulated}: results are checked, no latency is given")
+        notes.append(
+            f"{spec.text} computes on {emulated}: results are checked, no latency is given"
+        )
     return ProviderRuntime(
         provider=spec.text,
         name=spec.name,
@@ -64,7 +66,7 @@ def runtime(
     )
 
 
-def run_entry(  # noqa: PLR0913  # everything that is known of a run
+def run_entry(  # everything that is known of a run
     spec: ProviderSpec,
     protocol: Protocol,
     subject: Subject,

@@ -53,9 +53,7 @@ class Protocol:
     seed: int = 0
 
 
-def choose_clock(
-    facts: ProviderFacts, protocol: Protocol, *, run_ns: float
-) -> Clock:
+def choose_clock(facts: ProviderFacts, protocol: Protocol, *, run_ns: float) -> Clock:
     """Return the clock that counts.
 
     The time of the CPU is the latency only where one thread computes and waits for nobody.

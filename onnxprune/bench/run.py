@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 from onnxprune.bench import assemble
 from onnxprune.bench.document import BenchReport, EnvironmentEntry, FailureEntry, ProtocolEntry
 from onnxprune.bench.environment import describe_machine, load_average
-from onnxprune.bench.interpreter import call_in
 from onnxprune.bench.pair import self_test, time_pair
 from onnxprune.bench.protocol import Protocol
 from onnxprune.bench.workload import Subject, make_recipe, read_subject
 from onnxprune.errors import InvalidConfigError, OnnxPruneError, ProviderUnavailableError
 from onnxprune.providers.emulator import emulation
+from onnxprune.providers.interpreter import call_in
 from onnxprune.providers.spec import ProviderSpec, parse_spec
 from onnxprune.runtime.isolate import IsolationError
 
@@ -149,7 +149,7 @@ class _Job:
         baseline = self.subjects[0]
         timings: list[Timing] = []
         if not emulated:
-            candidates = self.subjects[1:] or [None]
+            candidates: list[Subject | None] = [*self.subjects[1:]] or [None]
             timings = [self._time(spec, protocol, baseline, c) for c in candidates]
         runs = [
             assemble.run_entry(
@@ -258,9 +258,7 @@ def _require_known(dims: Mapping[str, int], subjects: Sequence[Subject]) -> None
             raise InvalidConfigError(message, hint=hint)
 
 
-def _describe(
-    protocol: Protocol, threads: Sequence[int], dims: Mapping[str, int]
-) -> ProtocolEntry:
+def _describe(protocol: Protocol, threads: Sequence[int], dims: Mapping[str, int]) -> ProtocolEntry:
     return ProtocolEntry(
         description=_PROCEEDING,
         inputs=dict(dims),

@@ -12,7 +12,6 @@ import gc
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +23,8 @@ from onnxprune.providers.session import SessionSettings, open_on, require_still_
 from onnxprune.runtime.session import run_outputs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
 
     from onnxprune.providers.spec import ProviderSpec
@@ -39,7 +40,7 @@ _MOST_RUNS: Final = 100
 _LEAST_PAIRS: Final = 2
 _LEAST_BUILDS: Final = 2
 _BALLAST_BYTES: Final = 1 << 22
-_BUDGET_SHARE: Final = 0.9
+_BUDGET_SHARE: Final = 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Timing:
     Attributes:
         clock: The clock that counts.
         runs: Runs in a block.
-        pairs: Blocks of each model in a build.
+        pairs: Blocks of each model in the last build: fewer when time runs short.
         builds: The measurements.
         stopped: Why it ended.
         seconds: How long it took.
@@ -120,22 +121,24 @@ def time_models(
     feed = recipe.make()
     settings = SessionSettings(protocol.threads, protocol.spinning, dims=recipe.dims)
     timing: Timing | None = None
-    longest = 0.0
+    building_s = 0.0
     while True:
         began = time.monotonic()
         ballast, calls = _build(models, spec, feed, settings, chance)
-        first = _warm_up(calls, protocol)
+        run_ns = _warm_up(calls, protocol)
+        building_s += time.monotonic() - began
         if timing is None:
-            timing = _plan(spec, protocol, first, len(models), time.monotonic() - began)
+            timing = _plan(spec, protocol, run_ns, len(models), building_s)
+        timing.seconds = time.monotonic() - started
+        timing.pairs = _pairs(timing, protocol, run_ns * len(models) / 1e9, building_s)
         timing.builds.append(_measure(calls, timing, chance))
         for call in calls:
             require_still_on(spec, call.session)
         del calls, ballast
-        longest = max(longest, time.monotonic() - began)
         timing.seconds = time.monotonic() - started
         if progress is not None:
             progress(len(timing.builds), protocol.rebuilds)
-        timing.stopped = _reason_to_stop(timing, protocol, longest)
+        timing.stopped = _reason_to_stop(timing, protocol)
         if timing.stopped:
             return timing
 
@@ -190,20 +193,36 @@ def _warm_up(calls: Sequence[_Call], protocol: Protocol) -> float:
             count += 1
         if number == 0:
             baseline = fastest
-    return baseline
+    return max(baseline, 1.0)
 
 
 def _plan(
-    spec: ProviderSpec, protocol: Protocol, run_ns: float, models: int, build_s: float
+    spec: ProviderSpec, protocol: Protocol, run_ns: float, models: int, building_s: float
 ) -> Timing:
-    """Choose the length of blocks, and how many of them the time allows."""
-    runs = round(protocol.block_ms * 1e6 / max(run_ns, 1.0))
-    allowed_s = _BUDGET_SHARE * protocol.time_budget_s / protocol.rebuilds - build_s
-    roomy = allowed_s > models * protocol.pairs * 3 * run_ns / 1e9
-    runs = min(max(runs, 2 if roomy else 1), _MOST_RUNS)
-    block_s = (runs + 1) * run_ns / 1e9
-    pairs = min(protocol.pairs, max(_LEAST_PAIRS, int(allowed_s / (models * block_s))))
-    return Timing(choose_clock(spec.facts, protocol, run_ns=run_ns), runs, pairs)
+    """Choose clock and length of blocks: a single run each where the time allows no more."""
+    each_s = _BUDGET_SHARE * protocol.time_budget_s / protocol.rebuilds - building_s
+    roomy = each_s > models * protocol.pairs * 3 * run_ns / 1e9
+    runs = min(max(round(protocol.block_ms * 1e6 / run_ns), 2 if roomy else 1), _MOST_RUNS)
+    return Timing(choose_clock(spec.facts, protocol, run_ns=run_ns), runs, protocol.pairs)
+
+
+def _pairs(timing: Timing, protocol: Protocol, turn_s: float, building_s: float) -> int:
+    """Return how many blocks per model this build can have, so that there is time for the others.
+
+    Args:
+        timing: What was done so far, without this build.
+        protocol: What is wanted.
+        turn_s: What a run of every model takes.
+        building_s: Time spent on building sessions so far, this build included.
+    """
+    done = len(timing.builds)
+    left = protocol.rebuilds - done
+    if left <= 0:
+        return timing.pairs
+    building_left_s = (left - 1) * building_s / (done + 1)
+    left_s = _BUDGET_SHARE * protocol.time_budget_s - timing.seconds - building_left_s
+    affordable = int(left_s / left / ((timing.runs + 1) * turn_s))
+    return min(protocol.pairs, max(_LEAST_PAIRS, affordable))
 
 
 def _measure(calls: Sequence[_Call], timing: Timing, chance: random.Random) -> Build:
@@ -226,7 +245,7 @@ def _measure(calls: Sequence[_Call], timing: Timing, chance: random.Random) -> B
     return Build(tuple(t.reshape(-1) for t in wall), tuple(t.reshape(-1) for t in cpu))
 
 
-def _reason_to_stop(timing: Timing, protocol: Protocol, longest_s: float) -> str:
+def _reason_to_stop(timing: Timing, protocol: Protocol) -> str:
     done = len(timing.builds)
     if done >= protocol.most_rebuilds:
         return f"all {done} rebuilds were done"
@@ -238,6 +257,6 @@ def _reason_to_stop(timing: Timing, protocol: Protocol, longest_s: float) -> str
             widths.append(ratio_interval(log_ratios(timing, 1, [0])).half_width / math.sqrt(2))
         if max(widths) <= protocol.half_width:
             return "the interval is narrow enough"
-    if done >= _LEAST_BUILDS and timing.seconds + longest_s > protocol.time_budget_s:
+    if done >= _LEAST_BUILDS and timing.seconds * (1 + 1 / done) > protocol.time_budget_s:
         return f"the time of {protocol.time_budget_s:g} s was used up"
     return ""

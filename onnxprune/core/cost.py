@@ -12,7 +12,7 @@ from onnxprune.core.cuts import Cuts
 from onnxprune.core.graph import PER_INDEX_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -116,9 +116,15 @@ def _einsum(node: Node, rank: Callable[[str], int | None]) -> list[Term]:
 
 
 class CostModel:
-    """Counts the cost of a model under any cut."""
+    """Counts the cost of a model under any cut.
 
-    def __init__(self, deps: Dependencies) -> None:
+    Args:
+        deps: the analysis.
+        copies: copied vectors and their originals: a copy counts when it is cut differently.
+    """
+
+    def __init__(self, deps: Dependencies, copies: Mapping[str, str] | None = None) -> None:
+        self._copies = copies or {}
         self._deps = deps
         self._shapes = deps.settings[0]
         self._graphs = [(g, self._terms(g)) for g in deps.graph.walk()]
@@ -138,7 +144,7 @@ class CostModel:
         cuts = Cuts(self._deps.ctx, removed, self._shapes)
         params = size_bits = 0
         for key, parameter in self._deps.ctx.parameters.items():
-            if parameter.dtype not in PER_INDEX_TYPES:
+            if parameter.dtype not in PER_INDEX_TYPES or self._merged(key, removed):
                 continue
             count = 1
             for axis, size in enumerate(parameter.shape):
@@ -146,6 +152,18 @@ class CostModel:
             params += count
             size_bits += count * _BITS.get(parameter.dtype, 8)
         return Cost(self._macs(self._deps.graph, cuts), params, size_bits // 8)
+
+    def _merged(self, key: str, removed: NDArray[np.bool_]) -> bool:
+        """Tell whether a copied vector is cut as its original, so that one of them is stored."""
+        original = self._copies.get(key)
+        if original is None:
+            return False
+        sources = self._deps.ctx.sources
+        cuts = [
+            np.logical_or.reduce([removed[f.labels] for f in sources.get(k, ())] or [np.False_])
+            for k in (key, original)
+        ]
+        return bool(np.array_equal(*np.broadcast_arrays(*cuts)))
 
     def _macs(self, graph: Graph, cuts: Cuts) -> int:
         total = sum(t.count(cuts) for t in self._terms_of[id(graph)])

@@ -82,7 +82,7 @@ class Group:
         return len(self.atoms)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Dependencies:
     """The result of the analysis.
 

@@ -11,9 +11,7 @@ FACTS = ProviderFacts(
     runtime_name="ACLExecutionProvider",
     title="Arm Compute Library",
     device="cpu",
-    packages=(
-        Package("", note="no package has it: build ONNX Runtime with --use_acl, on ARM64"),
-    ),
+    packages=(Package("", note="no package has it: build ONNX Runtime with --use_acl, on ARM64"),),
     options={"enable_fast_math": "true allows bfloat16 inside"},
     alignment={"float32": 4, "int8": 16},
     layout="NCHW and NHWC",

@@ -71,7 +71,9 @@ def require_provider(facts: ProviderFacts) -> Availability:
     found = availability(facts)
     if not found.usable:
         message = f"provider '{printable(facts.name)}' is not available: {found.detail}"
-        hint = f"install it: {facts.install}"
+        hint = f"to get it: {facts.install}"
+        if facts.where:
+            hint += f" ({facts.where})"
         if found.presence == "no device":
             hint = f"without its device, this can be checked: {facts.without_device}"
         raise ProviderUnavailableError(message, hint=hint)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from onnxprune.providers.facts import ProviderFacts
     from onnxprune.providers.spec import ProviderSpec
-    from onnxprune.runtime.feeds import Feed, FeedRecipe
+    from onnxprune.runtime.feeds import Array, Feed, FeedRecipe
+    from onnxprune.runtime.session import Session
 
 __all__ = ["Examination", "examine", "survey"]
 
@@ -59,7 +60,7 @@ def survey(facts: Sequence[ProviderFacts]) -> tuple[str, list[Availability]]:
     return str(load_onnxruntime().__version__), [availability(entry) for entry in facts]
 
 
-def examine(  # noqa: PLR0913  # how much to do, with defaults
+def examine(  # how much to do, with defaults
     model: str,
     spec: ProviderSpec,
     recipe: FeedRecipe,
@@ -111,7 +112,7 @@ def examine(  # noqa: PLR0913  # how much to do, with defaults
     return Examination(found, version, placement, share, differences)
 
 
-def _run(spec: ProviderSpec, session: object, feed: Feed) -> dict[str, list[object]]:
+def _run(spec: ProviderSpec, session: Session, feed: Feed) -> dict[str, list[Array | None]]:
     try:
         outputs = run_outputs(session, feed)
     except InvalidModelError as error:
@@ -121,12 +122,12 @@ def _run(spec: ProviderSpec, session: object, feed: Feed) -> dict[str, list[obje
         message += error.message.removeprefix("the model cannot be run: ")
         raise ProviderUnavailableError(message, hint="the CPU provider runs it") from error
     require_still_on(spec, session)
-    return outputs  # type: ignore[return-value]  # arrays are objects
+    return outputs
 
 
 def _require_share(spec: ProviderSpec, placement: Placement, least: float) -> float:
     share = placement.shares().get(spec.name, 0.0)
-    if 0.0 < share and least <= share:
+    if share > 0.0 and least <= share:
         return share
     seen = ", ".join(f"{count} on {name}" for name, count in placement.counts().items())
     message = f"provider '{printable(spec.text)}' ran {share:.1%} of the nodes ({seen})"

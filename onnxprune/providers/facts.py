@@ -6,9 +6,11 @@ data: they travel to child processes, and to other interpreters, as they are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Device", "FixedShapes", "Package", "ProviderFacts"]
 
@@ -84,12 +86,16 @@ class ProviderFacts:
         best = self.packages[0]
         if not best.distribution:
             return best.note
-        if best.plugin:
-            return f"pip install {best.distribution}"
-        if self.device == "cpu" and self.name == "cpu":
+        if best.plugin or best.distribution == "onnxruntime":
             return f"pip install {best.distribution}"
         folder = f"{self.name}-env"
         return (
             f"python -m venv {folder} && {folder}/bin/pip install {best.distribution} ml_dtypes"
             f", then --python {self.name}={folder}/bin/python"
         )
+
+    @property
+    def where(self) -> str:
+        """Where that works."""
+        best = self.packages[0]
+        return best.note if best.distribution else ""

@@ -12,7 +12,9 @@ FACTS = ProviderFacts(
     title="NNAPI",
     device="npu",
     packages=(
-        Package("", note="only on Android: Maven package com.microsoft.onnxruntime:onnxruntime-android"),
+        Package(
+            "", note="only on Android: Maven package com.microsoft.onnxruntime:onnxruntime-android"
+        ),
     ),
     options={
         "NNAPI_FLAG_USE_FP16": "allows half precision",

@@ -9,7 +9,6 @@ rest by looking at what ran.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +19,7 @@ from onnxprune.runtime.messages import is_out_of_memory, short_reason
 from onnxprune.runtime.session import Session, load_onnxruntime, open_session
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from onnxprune.providers.spec import ProviderSpec
@@ -75,7 +75,7 @@ def open_on(spec: ProviderSpec, model: str | Path, settings: SessionSettings) ->
             session = runtime.InferenceSession(
                 str(model), options, providers=[(spec.name, wanted)], enable_fallback=0
             )
-    except Exception as error:  # noqa: BLE001  # the runtime's errors have no common base
+    except Exception as error:  # the runtime's errors have no common base
         raise _failure(spec, model, error) from error
     require_still_on(spec, session)
     return session
@@ -127,5 +127,5 @@ def _failure(spec: ProviderSpec, model: str | Path, error: Exception) -> Excepti
 def _hint(spec: ProviderSpec) -> str:
     facts = spec.facts
     if facts.fixed_shapes == "required":
-        return "it takes fixed input sizes only; its options may matter: " + ", ".join(facts.options)
-    return f"its libraries or its device may be missing; it comes with: {facts.install}"
+        return f"it takes fixed input sizes only; its options: {', '.join(facts.options)}"
+    return f"its libraries or its device may be missing; what brings it: {facts.install}"

@@ -3,13 +3,16 @@ r"""How users ask for a provider: `name[:option=value,...]`, a comma inside a va
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from onnxprune.errors import InvalidConfigError, printable
-from onnxprune.providers.facts import ProviderFacts
 from onnxprune.providers.registry import find_provider
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from onnxprune.providers.facts import ProviderFacts
 
 __all__ = ["ProviderSpec", "parse_spec"]
 

@@ -26,7 +26,9 @@ FACTS = ProviderFacts(
     precision=("float32", "int8 (QDQ)"),
     without_device="operator support, by name",
     notes=(
-        "takes Conv, ConvTranspose, Gemm, MatMul, pooling, Resize and Softmax; all else runs on "
-        "the CPU provider",
+        (
+            "takes Conv, ConvTranspose, Gemm, MatMul, pooling, Resize and Softmax; all else runs on "
+            "the CPU provider"
+        ),
     ),
 )

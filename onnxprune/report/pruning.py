@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from onnxprune.core.plan import PrunePlan
     from onnxprune.io import Written
     from onnxprune.plans import Draft
-    from onnxprune.verify import Verification
+    from onnxprune.verification import Verification
 
 COARSE = 0.01
 """Share of the model by which a target may be exceeded before it is worth a word."""

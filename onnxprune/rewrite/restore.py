@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import onnx
 
-from onnxprune.core.graph import body_scope
+from onnxprune.core.graph import FREE_INITIALIZERS, body_scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,8 +35,23 @@ def restore(before: onnx.ModelProto, exported: onnx.ModelProto, sizes: Sizes) ->
     after.graph.CopyFrom(exported.graph)
     del after.functions[:]
     _move_up(before.graph, after.graph)
+    if before.ir_version < FREE_INITIALIZERS:
+        _as_nodes(before.graph, after.graph)
     _restore_graph(before.graph, after.graph, "", sizes)
     return after
+
+
+def _as_nodes(before: onnx.GraphProto, after: onnx.GraphProto) -> None:
+    """Turn new initializers into Constant nodes: old versions want every initializer as an input."""
+    old = {t.name for t in before.initializer}
+    new = [_copy(t) for t in after.initializer if t.name not in old]
+    kept = [_copy(t) for t in after.initializer if t.name in old]
+    nodes = [onnx.helper.make_node("Constant", [], [t.name], name=t.name, value=t) for t in new]
+    nodes += list(after.node)
+    after.ClearField("initializer")
+    after.initializer.extend(kept)
+    after.ClearField("node")
+    after.node.extend(nodes)
 
 
 def _move_up(before: onnx.GraphProto, after: onnx.GraphProto) -> None:

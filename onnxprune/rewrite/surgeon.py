@@ -38,6 +38,7 @@ class Surgeon:
         self._scopes: dict[str, gs.Graph] = {}
         self._tensors: dict[str, dict[str, gs.Tensor]] = {}
         self._sizes: dict[str, dict[str, Mapping[int, int]]] = {}
+        self._operands: dict[tuple[object, ...], gs.Constant] = {}
 
     def _graphs(self, graph: gs.Graph) -> Iterator[gs.Graph]:
         yield graph
@@ -126,7 +127,10 @@ class Surgeon:
             self._replace(tensor, numpy_helper.from_array(array, tensor.name))
             return
         stem = tensor.name or f"{node.name}_operand"
-        twin.inputs[position] = self.constant(f"{stem}_pruned", array)
+        same = (stem, array.dtype.str, array.shape, array.tobytes())
+        if same not in self._operands:
+            self._operands[same] = self.constant(f"{stem}_pruned", array)
+        twin.inputs[position] = self._operands[same]
 
     def constant(self, name: str, array: np.ndarray) -> gs.Constant:
         """Make a constant with a fresh name."""

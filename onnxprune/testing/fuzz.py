@@ -25,7 +25,7 @@ from onnxprune.rewrite.mask import masked_model
 from onnxprune.runtime.compare import compare_models
 from onnxprune.selection import Settings, make_plan
 from onnxprune.testing.random_graphs import feeds, random_model
-from onnxprune.verify.equivalence import judge, tolerance_of
+from onnxprune.verification.equivalence import judge, tolerance_of
 
 if TYPE_CHECKING:
     from onnxprune.analysis import Analysis

@@ -15,7 +15,7 @@ from onnxprune import pipeline
 from onnxprune.core.plan import PrunePlan
 from onnxprune.errors import PlanMismatchError
 from onnxprune.report.models import PruneReport
-from onnxprune.verify import Verification
+from onnxprune.verification import Verification
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,7 @@ from onnxprune.runtime.compare import compare_models
 from onnxprune.runtime.feeds import FeedRecipe
 from onnxprune.runtime.inputs import input_specs
 from onnxprune.selection import Settings, make_plan
-from onnxprune.verify.equivalence import judge
+from onnxprune.verification.equivalence import judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable

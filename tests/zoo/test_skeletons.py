@@ -11,7 +11,7 @@ from onnxprune.analysis import analyze_model
 from onnxprune.io import write_model
 from onnxprune.rewrite import rewrite
 from onnxprune.selection import Settings, make_plan
-from onnxprune.verify import verify_cut
+from onnxprune.verification import verify_cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,11 +26,11 @@ __all__ = ["call_in", "main", "relay"]
 # The other environment's packages come first; ours are looked at for this package alone.
 _BOOTSTRAP: Final = (
     "import sys; sys.path.append(sys.argv[1]);"
-    "from onnxprune.bench.interpreter import main; main(sys.argv[2], sys.argv[3])"
+    "from onnxprune.providers.interpreter import main; main(sys.argv[2], sys.argv[3])"
 )
 
 
-def call_in(  # noqa: PLR0913  # as run_isolated
+def call_in(  # as run_isolated
     python: Path | None,
     target: str,
     kwargs: Mapping[str, Any],

@@ -16,7 +16,7 @@ from onnxprune.rewrite.mask import masked_model
 from onnxprune.runtime.feeds import FeedRecipe
 from onnxprune.runtime.inputs import input_specs
 from onnxprune.runtime.isolate import run_isolated
-from onnxprune.verify.taps import behind_saturation, with_outputs
+from onnxprune.verification.taps import behind_saturation, with_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -112,10 +112,20 @@ def verify_cut(
             write_model(with_outputs(written.proto, hidden), candidate, source=written)
         if feeds is not None:
             tolerance = tolerance_of(analysis)
-            return compare_files(
+            found = compare_files(
                 reference, candidate, feeds, tolerance=tolerance, progress=progress
             )
-        return _at_runnable_sizes(analysis, reference, candidate, progress)
+        else:
+            found = _at_runnable_sizes(analysis, reference, candidate, progress)
+    complaint = run_isolated(
+        "onnxprune.runtime.check:new_complaint",
+        {"original": analysis.model.path, "pruned": pruned},
+        timeout_s=TIMEOUT_S, memory_limit_bytes=MEMORY_BYTES, task="onnx's checker",
+    )  # fmt: skip
+    if not complaint:
+        return found
+    failures = [*found.failures, f"onnx's checker says: {printable(complaint)}"]
+    return found.model_copy(update={"exact": False, "sound": False, "failures": failures})
 
 
 def verify_outputs(

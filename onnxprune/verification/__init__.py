@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from onnxprune.verify.equivalence import Verification, compare_files, verify_cut
+from onnxprune.verification.equivalence import Verification, compare_files, verify_cut
 
 __all__ = ["Verification", "compare_files", "verify_cut"]
