@@ -69,6 +69,7 @@ def make_plan(
         TargetError: the target is out of reach.
         InvalidModelError: weights that cannot be scored (NaN or infinite).
     """
+    analysis.model.begin_digest()
     candidates = make_candidates(analysis, settings, without=without)
     deps = analysis.deps
     before = analysis.cost()

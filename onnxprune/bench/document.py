@@ -56,8 +56,8 @@ class ProviderRuntime(JsonDocument):
     options: dict[str, str]
     onnxruntime: str
     detail: str
-    emulated: str = ""
-    notes: list[str] = []
+    emulated: str
+    notes: list[str]
 
 
 class EnvironmentEntry(JsonDocument):

@@ -31,9 +31,7 @@ def bench_tables(report: BenchReport) -> list[RenderableType]:
         parts.append(_runs(report.runs))
     if report.comparisons:
         parts.append(_comparisons(report.comparisons))
-        for entry in report.comparisons:
-            if len(entry.operators) > 1:
-                parts.append(_operators(entry))
+        parts += [_operators(entry) for entry in report.comparisons if len(entry.operators) > 1]
     for key, test in report.self_tests.items():
         parts.append(
             f"  {key}: against itself {test.ratio:.3f} [{test.ci99[0]:.3f}, {test.ci99[1]:.3f}]"
@@ -46,16 +44,16 @@ def bench_tables(report: BenchReport) -> list[RenderableType]:
 
 
 def provider_table(report: ProvidersReport) -> list[RenderableType]:
-    """Return the table of providers, and how to get those that are missing."""
-    table = _table("Execution providers", ("name", "here", "device", "what was seen"))
+    """Return the table of providers."""
+    table = _table("Execution providers", ("name", "here", "device", "what it is in, or how to get it"))
     for entry in report.providers:
+        usable = entry.presence in ("built-in", "plugin")
         here = entry.presence + (" (emulator)" if entry.emulated else "")
-        table.add_row(entry.name, here, entry.device, printable(entry.detail))
-    missing = _table("How to get the others", ("name", "what to do"))
-    for entry in report.providers:
-        if entry.presence in ("missing", "no device"):
-            missing.add_row(entry.name, entry.install)
-    return [table, missing]
+        seen = entry.detail if usable or entry.presence == "no device" else entry.install
+        table.add_row(entry.name, here, entry.device, printable(seen, limit=300))
+    runtime = report.onnxruntime
+    seen = f"ONNX Runtime {runtime}" if runtime else "no ONNX Runtime in this environment"
+    return [table, f"  {seen}; a build of it with other providers goes into an environment of its own."]
 
 
 def _runs(runs: Sequence[RunEntry]) -> Table:

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from onnxprune.bench.document import BenchReport
 
 
+_PROTOCOL = {
+    "clock": "clock",
+    "spin": "spinning",
+    "time_budget": "time_budget_s",
+    "seed": "seed",
+}
+"""Options that belong to the protocol, and what they are called there."""
+
+
 def parse_pythons(
     _ctx: click.Context, _param: click.Parameter, values: Sequence[str]
 ) -> dict[str, Path]:
@@ -69,13 +78,10 @@ python_option = click.option(
 @click.pass_context
 def bench(  # one per option
     ctx: click.Context,
+    /,
     models: tuple[Path, ...],
     json_path: Path | None,
-    time_budget: float,
-    clock: Any,  # noqa: ANN401  # one of the choices
-    spin: bool,  # noqa: FBT001  # a flag of the command line
-    seed: int,
-    **options: Any,  # noqa: ANN401  # arguments of the function
+    **options: Any,  # noqa: ANN401  # of the protocol, and of the function
 ) -> None:
     """Measure latency, and compare all models with the first.
 
@@ -87,12 +93,16 @@ def bench(  # one per option
     from onnxprune.bench.run import benchmark  # noqa: PLC0415
     from onnxprune.cli.console import STDOUT, write_document  # noqa: PLC0415
     from onnxprune.io.files import identity_of  # noqa: PLC0415
+    from onnxprune.io.outfile import check_destination  # noqa: PLC0415
 
-    protocol = Protocol(clock=clock, spinning=spin, time_budget_s=time_budget, seed=seed)
+    protocol = Protocol(**{name: options.pop(option) for option, name in _PROTOCOL.items()})
+    inputs = [identity_of(p.stat()) for p in models if p.exists()]
+    if json_path is not None and json_path != STDOUT:
+        check_destination(json_path, inputs)  # mistakes first, work later
     with _showing_progress() as progress:
         report = benchmark(models, protocol=protocol, progress=progress, **options)
     if json_path is not None:
-        write_document(report.to_json(), json_path, [identity_of(p.stat()) for p in models])
+        write_document(report.to_json(), json_path, inputs)
     _show(report, tables=json_path != STDOUT)
     ctx.exit(0 if report.conclusive else 3)
 

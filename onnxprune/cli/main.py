@@ -27,6 +27,8 @@ COMMANDS = {
     "plan": "onnxprune.cli.plan:plan",
     "apply": "onnxprune.cli.apply:apply",
     "verify": "onnxprune.cli.verify:verify",
+    "bench": "onnxprune.cli.bench:bench",
+    "providers": "onnxprune.cli.providers:providers",
     "rules": "onnxprune.cli.listing:rules",
     "criteria": "onnxprune.cli.listing:criteria",
     "schema": "onnxprune.cli.listing:schema",

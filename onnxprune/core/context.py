@@ -260,14 +260,28 @@ class LabelContext:
         sizes = [factor.labels.shape[p] for p in order]
         merged = self.fresh(*sizes)
         table = factor.labels.transpose(order + rest).reshape(*sizes, -1)
-        self.unite(merged[..., None], table)
+        rows = factor.axes[-1] not in keep  # what stands for a row has the row's number
+        self.unite(merged[..., None], table, link=rows and factor.level == 0)
         return Factor(tuple(keep), merged, factor.level)
 
-    def release(self, factors: Iterable[Factor], axes: Collection[int], reason: str) -> Factors:
+    def release(
+        self,
+        factors: Iterable[Factor],
+        axes: Collection[int],
+        reason: str,
+        *,
+        beside: Factors = (),
+    ) -> Factors:
         """Keep what does not depend on some axes that the operator needs whole.
 
         A factor over those axes alone is frozen. One over more axes keeps its whole rows over the
         other axes: they are the row factor of the value if there is one, else they are united.
+
+        Args:
+            factors: the factors.
+            axes: the axes that are needed whole.
+            reason: why.
+            beside: other factors of the same value.
         """
         factors = tuple(factors)
         kept: list[Factor] = []
@@ -279,7 +293,7 @@ class LabelContext:
                 self.freeze([factor], reason)
             else:
                 self.structure(factor, rest)
-                if any(other.axes == rest for other in factors):
+                if any(other.axes == rest for other in (*factors, *beside)):
                     self.freeze([factor], reason)
                 else:
                     kept.append(self.collapse(factor, rest))
@@ -424,7 +438,9 @@ class LabelContext:
             last = factor.axes[-1]
             partners = [f.axes[0] for f in other.factors if len(f.axes) == 1 and f.axes[0] in met]
             overlapping = [
-                f for f in other.factors if len(f.axes) > 1 and set(f.axes) & set(factor.axes)
+                f
+                for f in other.factors
+                if len(f.axes) > 1 and f.level == factor.level and set(f.axes) & set(factor.axes)
             ]
             if last in met and last in partners:
                 kept.append(self.collapse(factor, (last,)))
@@ -439,12 +455,8 @@ class LabelContext:
                 if rows:
                     kept.append(self.collapse(factor, rows))
                 else:
-                    free = self.release(
-                        [factor, *(f for f in operand.factors if f is not factor)],
-                        met,
-                        f"meets {other.key or 'a value'} without labels on this axis",
-                    )
-                    kept.extend(f for f in free if f not in operand.factors)
+                    reason = f"meets {other.key or 'a value'} without labels on this axis"
+                    kept += self.release([factor], met, reason, beside=operand.factors)
         return Operand(tuple(kept), operand.sizes, operand.key)
 
     def _pair(self, left: Operand, right: Operand) -> Factors:

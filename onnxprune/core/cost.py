@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from onnxprune.core.context import LabelContext
     from onnxprune.core.dependencies import Dependencies
     from onnxprune.core.graph import Graph, Node
+    from onnxprune.core.shapes import Shapes
 
     Size = Callable[[str, int], int]
 
@@ -51,6 +54,16 @@ class Term:
     node: Node
     axes: tuple[tuple[str, int], ...]
     factor: int = 1
+
+    def reduced(self, ctx: LabelContext, shapes: Shapes) -> Term:
+        """Return the same product with the sizes that no cut can change multiplied out."""
+        factor, variable = self.factor, []
+        for key, axis in self.axes:
+            if any(f.axes[-1] == axis for f in ctx.factors_of.get(key, ())):
+                variable.append((key, axis))
+            else:
+                factor *= (shapes.shape(key) or ())[axis]
+        return Term(self.node, tuple(variable), factor)
 
     def count(self, cuts: Cuts) -> int:
         """Return the node's multiply-accumulates under a cut."""
@@ -129,28 +142,40 @@ class CostModel:
         self._shapes = deps.settings[0]
         self._graphs = [(g, self._terms(g)) for g in deps.graph.walk()]
         self._terms_of = {id(g): t for g, t in self._graphs}
+        self._holders_of = {id(g): [n for n in g.nodes if n.bodies] for g, _ in self._graphs}
+        self._fixed_params = self._fixed_bits = 0
+        self._variable: list[tuple[str, int, int]] = []
+        for key, parameter in deps.ctx.parameters.items():
+            if parameter.dtype not in PER_INDEX_TYPES:
+                continue
+            bits = _BITS.get(parameter.dtype, 8)
+            if deps.ctx.sources.get(key):
+                self._variable.append((key, len(parameter.shape), bits))
+            else:
+                count = math.prod(parameter.shape)
+                self._fixed_params += count
+                self._fixed_bits += count * bits
 
     def _rank(self, key: str) -> int | None:
         shape = self._shapes.shape(key)
         return None if shape is None else len(shape)
 
     def _terms(self, graph: Graph) -> list[Term]:
-        return [t for node in graph.nodes for t in mac_terms(node, self._rank)]
+        terms = [t for node in graph.nodes for t in mac_terms(node, self._rank)]
+        return [t.reduced(self._deps.ctx, self._shapes) for t in terms]
 
     def of(self, removed: NDArray[np.bool_] | None = None) -> Cost:
         """Return the cost with some labels removed (none by default)."""
         if removed is None:
             removed = np.zeros(len(self._deps.roots), bool)
         cuts = Cuts(self._deps.ctx, removed, self._shapes)
-        params = size_bits = 0
-        for key, parameter in self._deps.ctx.parameters.items():
-            if parameter.dtype not in PER_INDEX_TYPES or self._merged(key, removed):
+        params, size_bits = self._fixed_params, self._fixed_bits
+        for key, rank, bits in self._variable:
+            if self._merged(key, removed):
                 continue
-            count = 1
-            for axis, size in enumerate(parameter.shape):
-                count *= cuts.size(key, axis) if key in self._deps.ctx.sources else size
+            count = math.prod(cuts.size(key, axis) for axis in range(rank))
             params += count
-            size_bits += count * _BITS.get(parameter.dtype, 8)
+            size_bits += count * bits
         return Cost(self._macs(self._deps.graph, cuts), params, size_bits // 8)
 
     def _merged(self, key: str, removed: NDArray[np.bool_]) -> bool:
@@ -167,7 +192,7 @@ class CostModel:
 
     def _macs(self, graph: Graph, cuts: Cuts) -> int:
         total = sum(t.count(cuts) for t in self._terms_of[id(graph)])
-        for node in graph.nodes:
+        for node in self._holders_of[id(graph)]:
             inner = [self._macs(body, cuts) for body in node.bodies.values()]
             if node.op == "If":
                 total += max(inner, default=0)

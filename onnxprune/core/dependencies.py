@@ -239,9 +239,26 @@ def _balances(
     for factor in ctx.balances.values():
         table = roots[factor.labels].reshape(-1, factor.labels.shape[-1])
         if not stays[table].all():
-            table = np.unique(table, axis=0)
+            table = _unique_rows(table)
             unique.setdefault(repr(table.shape).encode() + table.tobytes(), table)
     return [t for t in unique.values() if len(t) > 1]
+
+
+def _unique_rows(table: LabelArray) -> LabelArray:
+    """Return the distinct rows, sorted; unlike NumPy's, fast for long rows."""
+    if (table == table[:1]).all():
+        return table[:1]
+    # big-endian bytes of numbers from zero sort as the numbers do
+    rows = sorted({row.tobytes() for row in table.astype(">i8")})
+    return np.frombuffer(b"".join(rows), ">i8").reshape(len(rows), -1).astype(np.int64)
+
+
+def _unique_pairs(first: LabelArray, second: LabelArray) -> tuple[LabelArray, LabelArray]:
+    """Return the distinct pairs of numbers, sorted (-1 and above in `first`, 0 in `second`)."""
+    base = int(second.max(initial=0)) + 1
+    codes = np.sort(first * base + second)  # much faster here than np.unique, which hashes
+    left, right = np.divmod(codes[np.diff(codes, prepend=codes[:1] - 1) != 0], base)
+    return left, right
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +312,7 @@ def _groups(
         key = (int(signature[atom]), bool(is_row[atom]), bool(inexact[atom]))
         bucket_of[atom] = buckets.setdefault(key, len(buckets))
     by_bucket = [atoms[bucket_of[atoms] == n] for n in range(len(buckets))]
-    parts = np.unique(np.stack([bucket_of[members.roots], members.slices]), axis=1)
+    parts = _unique_pairs(bucket_of[members.roots], members.slices)
     tables: list[list[LabelArray]] = [[] for _ in buckets]
     for table in deps.balances:
         for number in np.unique(bucket_of[table]).tolist():
@@ -328,10 +345,9 @@ def _signatures(
     noise = np.random.default_rng(0).integers(0, 1 << 63, len(names), np.uint64)
     number = np.array([names[p.parameter, p.axes] for p in deps.slices], np.int64)
     # a set may stand in an axis twice, as element and as row: it counts once
-    pairs = np.stack([members.roots[counts], number[members.slices[counts]]])
-    unique = np.unique(pairs, axis=1)
+    labels, origins = _unique_pairs(members.roots[counts], number[members.slices[counts]])
     result = np.zeros(size, np.uint64)
-    np.add.at(result, unique[0], noise[unique[1]])
+    np.add.at(result, labels, noise[origins])
     return result
 
 
@@ -342,8 +358,7 @@ def _components(members: _Members) -> dict[int, int]:
     graph: nx.Graph[int] = nx.Graph()
     graph.add_nodes_from(np.unique(slices).tolist())
     same = roots[1:] == roots[:-1]
-    edges = np.unique(np.stack([slices[1:][same], slices[:-1][same]]), axis=1)
-    graph.add_edges_from(edges.T.tolist())
+    graph.add_edges_from(np.stack(_unique_pairs(slices[1:][same], slices[:-1][same])).T.tolist())
     return {
         node: number
         for number, nodes in enumerate(nx.connected_components(graph))

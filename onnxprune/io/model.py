@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import mmap
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ class Model:
         self._identity = identity
         self._identities = {identity}
         self._sha256: str | None = None
+        self._digesting: threading.Thread | None = None
 
     @property
     def external(self) -> bool:
@@ -57,16 +59,28 @@ class Model:
         """The files the model consists of."""
         return frozenset(self._identities)
 
+    def begin_digest(self) -> None:
+        """Begin to compute `sha256` in the background, for somebody who will want it soon."""
+        if self._sha256 is None and self._digesting is None:
+            self._digesting = threading.Thread(target=self._digest, daemon=True)
+            self._digesting.start()
+
+    def _digest(self) -> None:
+        digest = hashlib.sha256()
+        for content in (self._content, *(self._files[key] for key in sorted(self._files))):
+            for start in range(0, len(content), _DIGEST_STEP):
+                digest.update(content[start : start + _DIGEST_STEP])
+                self.release()
+        self._sha256 = digest.hexdigest()
+
     @property
     def sha256(self) -> str:
         """Digest of the model file followed by its data files in the order of their names."""
+        if self._digesting is not None:
+            self._digesting.join()
         if self._sha256 is None:
-            digest = hashlib.sha256()
-            for content in (self._content, *(self._files[key] for key in sorted(self._files))):
-                for start in range(0, len(content), _DIGEST_STEP):
-                    digest.update(content[start : start + _DIGEST_STEP])
-                    self.release()
-            self._sha256 = digest.hexdigest()
+            self._digest()
+        assert self._sha256 is not None
         return self._sha256
 
     def array(self, tensor: onnx.TensorProto) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from onnxprune.errors import ProviderUnavailableError
 from onnxprune.providers.availability import Availability
@@ -92,5 +92,7 @@ def _entry(facts: ProviderFacts, found: Availability, python: Path | None) -> Pr
 
 
 def _package(package: Package) -> PackageEntry:
-    kind = "plugin" if package.plugin else "build" if package.distribution else "none"
+    kind: Literal["build", "plugin", "none"] = "build" if package.distribution else "none"
+    if package.plugin:
+        kind = "plugin"
     return PackageEntry(distribution=package.distribution, kind=kind, note=package.note)

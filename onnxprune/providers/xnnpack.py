@@ -27,8 +27,8 @@ FACTS = ProviderFacts(
     without_device="operator support, by name",
     notes=(
         (
-            "takes Conv, ConvTranspose, Gemm, MatMul, pooling, Resize and Softmax; all else runs on "
-            "the CPU provider"
+            "takes Conv, ConvTranspose, Gemm, MatMul, pooling, Resize and Softmax; "
+            "all else runs on the CPU provider"
         ),
     ),
 )

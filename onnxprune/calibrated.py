@@ -1,0 +1,353 @@
+"""Plan with samples: choose in order on the repaired network, and hand back repaired weights.
+
+The work runs in a child process with limits, because the model is a stranger's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onnxprune.allocation import ALLOCATIONS, solve
+from onnxprune.allocation.knapsack import Offer, knapsack
+from onnxprune.analysis import Analysis, analyze_model
+from onnxprune.core.dependencies import analyze_graph
+from onnxprune.core.graph import build_graph
+from onnxprune.core.plan import PrunePlan
+from onnxprune.core.shapes import concretize
+from onnxprune.core.steps import Candidate, make_candidate
+from onnxprune.criteria import CRITERIA, ScoreContext
+from onnxprune.errors import InvalidConfigError, NothingToPruneError, printable
+from onnxprune.recovery.curves import Curve, group_curve
+from onnxprune.recovery.dense import dense_moments
+from onnxprune.recovery.inorder import InOrder, Outcome, Repaired
+from onnxprune.recovery.probe_network import Network
+from onnxprune.recovery.repair import Settings as RepairSettings
+from onnxprune.recovery.sites import Site, find_sites
+from onnxprune.rewrite.repaired import with_repairs
+from onnxprune.runtime.batches import make_batches
+from onnxprune.runtime.inputs import input_specs
+from onnxprune.runtime.isolate import run_isolated
+from onnxprune.runtime.segment import Program
+from onnxprune.runtime.stream import TwinStream
+from onnxprune.selection import Settings, choose_groups, plan_group
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from onnxprune.core.dependencies import Group
+    from onnxprune.recovery.moments import Moments
+    from onnxprune.runtime.feeds import Array, Feed
+
+    Progress = Callable[[int, int], None]
+
+METHODS: dict[str, tuple[str, ...]] = {
+    "none": ("none",),
+    "bias": ("none", "bias"),
+    "least-squares": ("none", "bias", "least-squares"),
+}
+"""Recoveries by name: what may be done to a weight; held-back samples choose among it."""
+
+TIMEOUT_S = 3600.0
+MEMORY_BYTES = 12 << 30
+_PROBE_SAMPLES = 48
+_LEVELS = 33
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """A plan with repaired weights.
+
+    Attributes:
+        plan: what leaves.
+        weights: repaired content by parameter, full size.
+        biases: new biases by the output of their node.
+        repairs: what was done at each operator, in order.
+        seconds: time by stage.
+    """
+
+    plan: PrunePlan
+    weights: dict[str, Array] = field(default_factory=dict)
+    biases: dict[str, Array] = field(default_factory=dict)
+    repairs: tuple[Repaired, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def calibrate(
+    analysis: Analysis,
+    settings: Settings,
+    feeds: Sequence[Feed],
+    *,
+    recovery: str = "least-squares",
+    progress: Progress | None = None,
+    timeout_s: float | None = TIMEOUT_S,
+    memory_limit_bytes: int | None = MEMORY_BYTES,
+) -> Calibrated:
+    """Choose what leaves and repair what stays, in a child process.
+
+    Args:
+        analysis: the model.
+        settings: how to choose; criterion `obs` chooses in order on the repaired network.
+        feeds: unlabelled samples.
+        recovery: `none`, `bias` or `least-squares`.
+        progress: called with (done, total).
+        timeout_s: time limit.
+        memory_limit_bytes: memory limit.
+
+    Raises:
+        InvalidConfigError: an unknown recovery, criterion or allocation.
+        NothingToPruneError: nothing can leave.
+        TargetError: the target is out of reach.
+        IsolationError: the model crashed, or ran into a limit.
+    """
+    if recovery not in METHODS:
+        message = f"there is no recovery '{printable(recovery)}'"
+        raise InvalidConfigError(message, hint=f"choose one of {', '.join(METHODS)}")
+    found = run_isolated(
+        "onnxprune.calibrated:in_child",
+        {
+            "path": analysis.model.path, "given": analysis.given, "settings": settings,
+            "feeds": list(feeds), "recovery": recovery,
+        },
+        timeout_s=timeout_s, memory_limit_bytes=memory_limit_bytes, progress=progress,
+        task="calibration",
+    )  # fmt: skip
+    assert isinstance(found, Calibrated)
+    return found
+
+
+def in_child(  # noqa: PLR0913
+    *,
+    path: Path,
+    given: Mapping[str, int],
+    settings: Settings,
+    feeds: Sequence[Feed],
+    recovery: str,
+    progress: Progress | None = None,
+) -> Calibrated:
+    """Do the work of `calibrate` in this process."""
+    analysis = analyze_model(path, dims=given)
+    return Calibration(analysis, settings, feeds, recovery).run(progress)
+
+
+def repaired_analysis(analysis: Analysis, calibrated: Calibrated) -> Analysis:
+    """Return the analysis of the model with its repaired weights, still full size.
+
+    Rewriting and verifying it works as for any model: the masked original with repaired weights is
+    what the pruned file has to equal.
+    """
+    if not calibrated.weights and not calibrated.biases:
+        return analysis
+    proto, _ = with_repairs(analysis.proto, calibrated.weights, calibrated.biases)
+    graph = build_graph(proto)
+    shapes = concretize(graph, analysis.model.array, [dict(d) for d in analysis.dims])
+    changed = calibrated.weights.keys()
+    copies = {c: o for c, o in analysis.copies.items() if c not in changed and o not in changed}
+    return Analysis(
+        analysis.model, proto, analyze_graph(graph, shapes), analysis.dims, copies, analysis.given
+    )
+
+
+class Calibration:
+    """One run over a model and its samples."""
+
+    def __init__(
+        self, analysis: Analysis, settings: Settings, feeds: Sequence[Feed], recovery: str
+    ) -> None:
+        if not feeds:
+            raise InvalidConfigError("there are no samples", hint="give some with --calibration")
+        self._analysis, self._settings, self._recovery = analysis, settings, recovery
+        self._batches = make_batches(feeds, input_specs(analysis.proto))
+        self._program = Program(analysis.proto, analysis.model.array)
+        self._groups = choose_groups(analysis, settings)
+        self._found = find_sites(analysis.deps)
+        self._seconds: dict[str, float] = {}
+
+    def run(self, progress: Progress | None = None) -> Calibrated:
+        """Return the plan and the repaired weights."""
+        settings = self._settings
+        allocation = settings.allocation or (
+            "uniform" if settings.target.metric == "ratio" else "knapsack"
+        )
+        start = time.perf_counter()
+        dense = self._dense()
+        start = self._lap("moments", start)
+        curves = self._curves(dense, probe=allocation == "knapsack")
+        candidates = [self._candidate(c.group, c.scores) for c in curves]
+        usable = [i for i, c in enumerate(candidates) if c.limit]
+        if not usable:
+            message = "nothing can be removed under these limits"
+            raise NothingToPruneError(message, hint="lower --min-channels or --align")
+        curves, candidates = [curves[i] for i in usable], [candidates[i] for i in usable]
+        start = self._lap("scores", start)
+        counts = self._counts(allocation, curves, candidates)
+        wanted = {c.group.id: n for c, n in zip(candidates, counts, strict=True)}
+        start = self._lap("allocation", start)
+        outcome = self._walk(candidates, wanted, dense, progress)
+        self._lap("recovery", start)
+        return self._result(candidates, outcome, allocation)
+
+    def _lap(self, name: str, start: float) -> float:
+        now = time.perf_counter()
+        self._seconds[name] = round(now - start, 3)
+        return now
+
+    def _read(self, key: str) -> Array:
+        return self._analysis.model.array(self._analysis.deps.ctx.parameters[key].tensor)
+
+    def _stream(self) -> TwinStream:
+        return TwinStream(self._program, self._batches)
+
+    def _dense(self) -> dict[int, list[Moments]]:
+        atoms = {int(a) for g in self._groups for a in g.atoms}
+        sites = [
+            s for s in self._found.sites if s.groups == 1 and atoms & set(s.atoms().tolist())
+        ]
+        return dense_moments(self._stream(), sites, folds=RepairSettings().folds)
+
+    def _curves(self, dense: dict[int, list[Moments]], *, probe: bool) -> list[Curve]:
+        sites = [s for s in self._found.sites if s.number in dense]
+        measure = None
+        if probe and sites:
+            size = len(next(iter(self._batches[0].values())))
+            few = self._batches[: max(2, _PROBE_SAMPLES // max(1, size))]
+            measure = Network(self._program, sites, self._read, few).error
+        weights: dict[int, Array] = {}
+
+        def weight_of(site: Site) -> Array:
+            if site.number not in weights:
+                weights[site.number] = site.weight.load(self._read(site.weight.chain.parameter.key))
+            return weights[site.number]
+
+        curves = []
+        for group in self._groups:
+            own = set(group.atoms.tolist())
+            mine = [s for s in sites if own & set(s.atoms().tolist())]
+            curves.append(group_curve(group, mine, dense, weight_of, measure=measure))
+        return curves
+
+    def _candidate(self, group: Group, scores: NDArray[np.float64]) -> Candidate:
+        criterion = self._settings.criterion
+        if criterion != "obs":
+            if criterion not in CRITERIA:
+                message = f"there is no criterion '{printable(criterion)}'"
+                hint = f"choose one of {', '.join(sorted([*CRITERIA, 'obs']))}"
+                raise InvalidConfigError(message, hint=hint)
+            analysis = self._analysis
+            context = ScoreContext(analysis.deps, analysis.model.array, self._settings.seed)
+            scores = np.asarray(CRITERIA[criterion](context, group), np.float64)
+        return make_candidate(
+            self._analysis.deps, group, scores, self._analysis.sites, self._settings.limits
+        )
+
+    def _flags(self, candidates: Sequence[Candidate], counts: Sequence[int]) -> NDArray[np.bool_]:
+        atoms = [c.atoms(n) for c, n in zip(candidates, counts, strict=True)]
+        return self._analysis.deps.removed_labels(np.concatenate(atoms))
+
+    def _counts(
+        self, allocation: str, curves: Sequence[Curve], candidates: Sequence[Candidate]
+    ) -> list[int]:
+        analysis, target, limits = self._analysis, self._settings.target, self._settings.limits
+        before = analysis.cost()
+
+        def remaining(counts: Sequence[int]) -> float:
+            cost = analysis.cost(self._flags(candidates, counts))
+            if target.metric == "bytes":
+                return analysis.model.size_bytes - (before.bytes - cost.bytes)
+            now, all_ = (cost.macs, before.macs) if target.metric == "macs" else (cost.params, before.params)
+            return now / max(all_, 1)
+
+        if allocation == "knapsack" and target.metric != "ratio":
+            offers = [
+                _offer(curve, candidate, limits.clip)
+                for curve, candidate in zip(curves, candidates, strict=True)
+            ]
+            goal = target.amount if target.metric == "bytes" else 1.0 - target.amount
+            return knapsack(offers, goal, remaining)
+        name = "uniform" if allocation == "knapsack" else allocation
+        if name not in ALLOCATIONS:
+            message = f"there is no allocation '{printable(name)}'"
+            hint = f"choose one of {', '.join(sorted({*ALLOCATIONS, 'knapsack'}))}"
+            raise InvalidConfigError(message, hint=hint)
+        priorities = ALLOCATIONS[name](candidates)
+        return solve(candidates, priorities, target, limits=limits, remaining=remaining)
+
+    def _walk(
+        self,
+        candidates: Sequence[Candidate],
+        wanted: Mapping[str, int],
+        dense: dict[int, list[Moments]],
+        progress: Progress | None,
+    ) -> Outcome:
+        fixed = {c.group.id: c for c in candidates}
+
+        def choose(group: Group, scores: NDArray[np.float64]) -> NDArray[np.int64]:
+            candidate = fixed[group.id]
+            if self._settings.criterion == "obs" and scores.any():
+                candidate = self._candidate(group, scores)
+            return candidate.atoms(min(candidate.limit, wanted[group.id]))
+
+        def most(group: Group) -> int:
+            return len(fixed[group.id].atoms(wanted[group.id])) + 1
+
+        walk = InOrder(
+            self._analysis.deps, self._stream(), self._read, [c.group for c in candidates],
+            choose, dense=dense, settings=RepairSettings(METHODS[self._recovery]), most=most,
+        )  # fmt: skip
+        return walk.run(progress)
+
+    def _result(
+        self, candidates: Sequence[Candidate], outcome: Outcome, allocation: str
+    ) -> Calibrated:
+        analysis, settings = self._analysis, self._settings
+        before, after = analysis.cost(), analysis.cost(outcome.removed)
+        groups = []
+        for candidate in candidates:
+            atoms = candidate.group.atoms[outcome.removed[candidate.group.atoms]]
+            if len(atoms):
+                score = {"criterion": settings.criterion}
+                groups.append(plan_group(analysis, candidate.group, atoms, score))
+        plan = PrunePlan(
+            model_sha256=analysis.model.sha256,
+            groups=groups,
+            settings={
+                "target": {settings.target.metric: settings.target.amount},
+                "criterion": settings.criterion, "allocation": allocation,
+                "recovery": self._recovery, "samples": sum(_size(b) for b in self._batches),
+                "seed": settings.seed,
+            },
+            predicted={
+                "macs": round(after.macs / max(before.macs, 1), 6),
+                "params": round(after.params / max(before.params, 1), 6),
+            },
+        )  # fmt: skip
+        if self._recovery == "none":
+            return Calibrated(plan, seconds=self._seconds)
+        return Calibrated(
+            plan, outcome.weights, outcome.biases, tuple(outcome.repairs), self._seconds
+        )
+
+
+def _size(batch: Mapping[str, Array]) -> int:
+    first = next(iter(batch.values()))
+    return len(first) if first.ndim else 1
+
+
+def _offer(curve: Curve, candidate: Candidate, clip: Callable[[int, int], int]) -> Offer:
+    """Return levels of a group in steps, with the damage its curve expects."""
+    total = max(len(candidate.steps), candidate.limit + 1)
+    wanted = {round(f * candidate.limit) for f in np.linspace(0, 1, _LEVELS)}
+    counts = sorted({0, *(min(candidate.limit, clip(total, n)) for n in wanted)})
+    return Offer(
+        tuple(counts), tuple(curve.at(len(candidate.atoms(n))) for n in counts)
+    )
+
+
+__all__ = ["METHODS", "Calibrated", "calibrate", "in_child", "repaired_analysis", "replace"]

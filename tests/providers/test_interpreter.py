@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from onnxprune.errors import InternalError, InvalidConfigError, ProviderUnavailableError
+from onnxprune.providers.interpreter import call_in
+
+LIMITS = {"timeout_s": 60, "memory_limit_bytes": None}
+HERE = Path(sys.executable)
+
+
+@pytest.mark.parametrize("python", [None, HERE])
+def test_call_gives_the_result_and_raises_the_error(python):
+    target = "onnxprune.providers.registry:find_provider"
+    assert call_in(python, target, {"name": "trt"}, **LIMITS).name == "tensorrt"
+    with pytest.raises(InvalidConfigError, match="no execution provider 'tpu'") as caught:
+        call_in(python, target, {"name": "tpu"}, **LIMITS)
+    assert "choose among" in (caught.value.hint or "")
+
+
+def test_other_errors_are_internal():
+    with pytest.raises(InternalError, match="ValueError"):
+        call_in(HERE, "onnxprune.bench.interval:ratio_interval", {"logs": [0.0]}, **LIMITS)
+
+
+def test_interpreter_that_is_not_there():
+    with pytest.raises(ProviderUnavailableError, match="does not start: No such file"):
+        call_in(Path("/nowhere/python"), "os:getpid", {}, **LIMITS)
+
+
+def test_interpreter_that_gives_no_answer():
+    with pytest.raises(ProviderUnavailableError, match="left with status 1") as caught:
+        call_in(Path("/bin/false"), "os:getpid", {}, **LIMITS)
+    assert "numpy" in (caught.value.hint or "")
