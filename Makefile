@@ -8,12 +8,13 @@ PYTEST_ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test lint types check clean
+.PHONY: help demo test zoo lint types check clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo    prune the small model that ships with the package, show before and after'
 	@echo 'make test    run all tests; PYTEST_ARGS="-m not\ slow" leaves out the long ones'
+	@echo 'make zoo     fetch the third-party models that some long tests run on'
 	@echo 'make lint    ruff, and the order of the layers'
 	@echo 'make types   mypy'
 	@echo 'make check   tests, lint and types'
@@ -24,6 +25,9 @@ demo: $(VENV)/installed
 
 test: $(VENV)/developing
 	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
+
+zoo: $(VENV)/installed
+	$(BIN)/python benchmarks/zoo.py fetch --kind model --to .zoo
 
 lint: $(VENV)/developing
 	$(BIN)/ruff check

@@ -44,11 +44,12 @@ def _apply_rule(ctx: LabelContext, node: Node) -> None:
     elif not node.bodies and not _shapes_known(ctx, node):
         ctx.opaque(node, "a shape depends on data")
     else:
-        ctx.claimed.clear()
+        outer, ctx.claimed = ctx.claimed, set()
         rule(ctx, node)
         for key in node.inputs:  # freedom has to be claimed
             if key and key not in ctx.claimed:
                 ctx.freeze(ctx.factors(key), "an operand of the node", value=key)
+        ctx.claimed = outer  # a body is walked in the middle of its node's rule
 
 
 def _no_rule(node: Node) -> str:

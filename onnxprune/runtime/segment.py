@@ -61,6 +61,9 @@ class Program:
         for node in proto.graph.node:
             if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
                 self._constants[node.output[0]] = node
+                held = [a.t for a in node.attribute if a.name == "value"]
+                if held:  # its payload may be a stub that no runtime can read
+                    self._tensors[node.output[0]] = held[0]
             names = dict.fromkeys((*node.input, *captured(node)))
             known.update(o for o in node.output if o)
             reads = tuple(n for n in names if n and n in known)
@@ -73,7 +76,7 @@ class Program:
         return name in self._tensors or name in self._constants or name in self._sparse
 
     def weight(self, name: str) -> TensorProto | None:
-        """Return an initializer's tensor."""
+        """Return the tensor of an initializer or Constant."""
         return self._tensors.get(name)
 
     def content(self, tensor: TensorProto) -> Array:
@@ -158,7 +161,7 @@ def open_segment(
                 outside.setdefault(name)
                 continue
             constant = program.constant(name)
-            if name not in weights and constant is not None:
+            if name not in weights and constant is not None and program.weight(name) is None:
                 nodes.append(constant)
                 made.add(name)
                 continue

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onnxprune.testing.made_cases import made_case
+from onnxprune.testing.made_cases import made_case, text_case
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ def extra_cases() -> tuple[NodeCase, ...]:
     """
     families = (
         _elementwise, _convolution, _quantized, _products, _normalization, _pooling, _reduction,
-        _joining, _selection, _regrouping, _broadcast, _recurrent,
+        _joining, _selection, _regrouping, _broadcast, _recurrent, _control_flow,
     )  # fmt: skip
     return tuple(itertools.chain.from_iterable(family() for family in families))
 
@@ -358,3 +358,38 @@ def _recurrent() -> Iterator[NodeCase]:
             if op == "LSTM":
                 full += [f(number, batch, hidden, seed=1), f(number, 3 * hidden)]
             yield made_case(f"{name}_full", op, full, **common)
+
+
+def _control_flow() -> Iterator[NodeCase]:
+    state, items = f(2, 6), f(5, 2, 6)
+    yield text_case(
+        "scan_channels",
+        """(float[2,6] s, float[5,2,6] z) => (float[2,6] r, float[5,2,6] o) {
+        r, o = Scan<num_scan_inputs = 1, body = b (float[2,6] a, float[2,6] e)
+            => (float[2,6] a2, float[2,6] e2) { a2 = Add(a, e)  e2 = Mul(a2, e) }>(s, z) }""",
+        [state, items],
+    )
+    yield text_case(
+        "scan_last_axis",
+        """(float[6] s, float[6,5] z) => (float[6] r, float[6,5] o) {
+        r, o = Scan<num_scan_inputs = 1, scan_input_axes = [1], scan_output_axes = [-1],
+            body = b (float[6] a, float[6] e) => (float[6] a2, float[6] e2)
+            { a2 = Add(a, e)  e2 = Neg(a2) }>(s, z) }""",
+        [f(6), f(6, 5)],
+    )
+    trips, go = np.int64(3), np.bool_(True)  # noqa: FBT003
+    yield text_case(
+        "loop_channels",
+        """(int64 n, bool c, float[2,6] s) => (float[2,6] r, float[k,2,6] o) {
+        r, o = Loop(n, c, s) <body = b (int64 i, bool d, float[2,6] a)
+            => (bool d2, float[2,6] a2, float[2,6] e) { d2 = Identity(d)  a2 = Add(a, a)
+            e = Neg(a) }> }""",
+        [trips, go, state],
+    )
+    yield text_case(
+        "if_channels",
+        """(bool c, float[2,6] x) => (float[2,6] r) {
+        r = If(c) <then_branch = t () => (float[2,6] a) { a = Neg(x) },
+            else_branch = e () => (float[2,6] b) { b = Abs(x) }> }""",
+        [go, state],
+    )

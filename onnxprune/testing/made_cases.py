@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import NodeProto, TensorProto, helper
+from onnx import NodeProto, TensorProto, helper, parser
 
 from onnxprune.testing.node_cases import NodeCase
 
@@ -64,6 +64,20 @@ def made_case(  # noqa: PLR0913 - a node has many parts
     if domain:
         imports.append(helper.make_opsetid("", OPSET))
     model = helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION)
+    return NodeCase(name, model, dict(given), {}, rtol=1e-3, atol=1e-7, expanded=False)
+
+
+def text_case(name: str, text: str, inputs: Sequence[np.ndarray], *, opset: int = OPSET) -> NodeCase:
+    """Make a case from a graph of one node in onnx's text syntax.
+
+    Example:
+        >>> text_case("t", "(float[2] a) => (float[2] b) { b = Relu(a) }", [np.ones(2)]).opset
+        21
+    """
+    graph = parser.parse_graph(f"g {text.strip()}")
+    imports = [helper.make_opsetid("", opset)]
+    model = helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION)
+    given = {i.name: np.asarray(v) for i, v in zip(graph.input, inputs, strict=True)}
     return NodeCase(name, model, dict(given), {}, rtol=1e-3, atol=1e-7, expanded=False)
 
 

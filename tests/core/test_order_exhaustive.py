@@ -53,7 +53,9 @@ def check(oracle: ModuleType, seed: int, count: int, channels: int) -> None:
         assert limited.bytes_copied <= baseline.bytes_copied
         for run_cost in (1, 1000):
             priced = best_order(n, sets, weights, run_cost=run_cost)
-            assert priced.cost <= evaluate_order(baseline.order, sets, weights, run_cost=run_cost).cost
+            assert (
+                priced.cost <= evaluate_order(baseline.order, sets, weights, run_cost=run_cost).cost
+            )
             assert priced.cost >= least
 
 

@@ -23,8 +23,6 @@ EXACT_SETS = 64
 """Streams with more distinct sets than this are only searched heuristically."""
 
 RESTARTS = 8
-TREE_STEP = 50
-"""What changing a tree counts for, where looking at a known conflict counts for 1."""
 
 
 class Search:
@@ -34,7 +32,8 @@ class Search:
         tree: the orders of classes that are allowed at all.
         signatures: per class, the sets that contain it, as bits.
         weights: what it costs to give up each set, all positive.
-        effort: steps of branch and bound.
+        effort: steps of branch and bound, and again of the restarts if these are needed. Looking at
+            a known conflict is one step.
 
     Attributes:
         best: the heaviest collection so far, as bits.
@@ -51,7 +50,8 @@ class Search:
             sum(1 << c for c, signature in enumerate(signatures) if signature >> index & 1)
             for index in range(len(weights))
         ]
-        self._effort = effort
+        self._limit = self._effort = effort
+        self._tree_step = 10 + len(signatures) // 8
         self._learned: list[int] = []
         self._fitting: dict[int, Node | None] = {0: tree}
         self.best = 0
@@ -76,6 +76,7 @@ class Search:
             self._branch(0, everything, known)
             self.proven = self._effort > 0
         if not self.proven:
+            self._effort = self._limit
             self._restart(heaviest)
 
     def tree(self, collection: int) -> Node | None:
@@ -91,7 +92,7 @@ class Search:
             return None
         current: Node | None = tree
         for index in _bits(collection):
-            self._effort -= TREE_STEP
+            self._effort -= self._tree_step
             if current is None:
                 return None
             current = require(current, self._leaves[index])
@@ -103,6 +104,7 @@ class Search:
     def _greedy(self, order: Iterable[int]) -> int:
         chosen, tree = 0, self._tree
         for index in order:
+            self._effort -= self._tree_step
             larger = require(tree, self._leaves[index])
             if larger is not None:
                 chosen, tree = chosen | 1 << index, larger
@@ -119,25 +121,25 @@ class Search:
     def _restart(self, heaviest: Sequence[int]) -> None:
         """Repeat the greedy choice from disturbed weights, each time climbing by exchanges."""
         generator = np.random.default_rng(0)
-        starts = [self.best]
+        self.best = self._climb(self.best, heaviest)
         for _ in range(RESTARTS):
+            if self._effort <= 0:
+                return
             noise = generator.uniform(0.5, 1.5, len(self._weights))
-            starts.append(
-                self._greedy(sorted(heaviest, key=lambda s: -self._weights[s] * noise[s]))
-            )
-        for start in starts:
-            chosen, climbing = start, True
-            while climbing:
-                climbing = False
-                missing = [s for s in heaviest if not chosen >> s & 1]
-                for forced in missing:
-                    kept = [s for s in heaviest if chosen >> s & 1]
-                    other = self._greedy([forced, *kept, *missing])
-                    if self._weight(other) > self._weight(chosen):
-                        chosen, climbing = other, True
-                        break
-            if self._weight(chosen) > self._weight(self.best):
-                self.best = chosen
+            order = sorted(heaviest, key=lambda s: -self._weights[s] * noise[s])
+            self.best = max(self.best, self._climb(self._greedy(order), heaviest), key=self._weight)
+
+    def _climb(self, chosen: int, heaviest: Sequence[int]) -> int:
+        """Force one missing set in, keep what fits with it, until that does not help any more."""
+        missing = [s for s in heaviest if not chosen >> s & 1]
+        for forced in missing:
+            if self._effort <= 0:
+                break
+            kept = [s for s in heaviest if chosen >> s & 1]
+            other = self._greedy([forced, *kept, *missing])
+            if self._weight(other) > self._weight(chosen):
+                return self._climb(other, heaviest)
+        return chosen
 
     def _branch(self, fixed: int, open_: int, conflicts: Sequence[int], seen: int = 0) -> None:
         """Search all collections that contain `fixed` and else only sets of `open_`.
@@ -209,7 +211,7 @@ class Search:
         while True:
             current = tree
             for index in pool:
-                self._effort -= TREE_STEP
+                self._effort -= self._tree_step
                 larger = require(current, self._leaves[index])
                 if larger is None:
                     break

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-PATH_STEPS = 20_000
-"""The search for the heaviest path is exponential: after so many steps the best so far is used."""
+PATH_STEPS = 50_000
+"""The search for heaviest paths is exponential: after so many steps it takes the best so far."""
 
 
 def upscale_order(n: int, sets: Sequence[Collection[int]]) -> list[int]:
@@ -69,17 +69,16 @@ def _ordered_members(node: frozenset[int], below: Sequence[frozenset[int]]) -> l
 
 def _paths(nodes: dict[int, frozenset[int]]) -> list[list[int]]:
     """Return disjoint paths that together use every node, the heaviest first."""
+    search = _PathSearch(nodes)
+    unused = sum(1 << index for index in nodes)
     paths = []
-    unused = dict(nodes)
     while unused:
-        path = _HeaviestPath(unused).nodes
-        paths.append(path)
-        for index in path:
-            del unused[index]
+        paths.append(search.heaviest(unused))
+        unused &= ~sum(1 << index for index in paths[-1])
     return paths
 
 
-class _HeaviestPath:
+class _PathSearch:
     """Depth-first search for the path with the most channels, shared ones counted once."""
 
     def __init__(self, nodes: dict[int, frozenset[int]]) -> None:
@@ -88,20 +87,26 @@ class _HeaviestPath:
             a: {b: len(nodes[a] & nodes[b]) for b in nodes if b != a and nodes[a] & nodes[b]}
             for a in nodes
         }
+        self._neighbours = {a: sum(1 << b for b in shared) for a, shared in self._shared.items()}
         self._steps = 0
-        self._weight = -1
-        self.nodes: list[int] = []
-        for start in nodes:
-            self._walk([start], self._size[start], frozenset([start]))
+        self._weight = 0
+        self._path: list[int] = []
 
-    def _walk(self, path: list[int], weight: int, closed: frozenset[int]) -> None:
+    def heaviest(self, unused: int) -> list[int]:
+        """Return the heaviest path through unused nodes (as bits), the first of equal ones."""
+        self._weight = 0
+        for start, size in self._size.items():
+            if unused >> start & 1:
+                self._walk([start], size, unused & ~(1 << start))
+        return self._path
+
+    def _walk(self, path: list[int], weight: int, open_: int) -> None:
         self._steps += 1
         if weight > self._weight:
-            self._weight, self.nodes = weight, path
-        neighbours = self._shared[path[-1]]
-        for index, shared in neighbours.items():
-            if index not in closed and self._steps < PATH_STEPS:
-                # The other neighbours of the node just left must not turn up further along.
-                self._walk(
-                    [*path, index], weight + self._size[index] - shared, closed | set(neighbours)
-                )
+            self._weight, self._path = weight, path
+        last = path[-1]
+        # The other neighbours of the node that is left must not turn up further along.
+        further = open_ & ~self._neighbours[last]
+        for index, shared in self._shared[last].items():
+            if open_ >> index & 1 and self._steps < PATH_STEPS:
+                self._walk([*path, index], weight + self._size[index] - shared, further)
