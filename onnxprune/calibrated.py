@@ -6,9 +6,8 @@ The work runs in a child process with limits, because the model is a stranger's.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -37,7 +36,7 @@ from onnxprune.runtime.stream import TwinStream
 from onnxprune.selection import Settings, choose_groups, plan_group
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -47,6 +46,8 @@ if TYPE_CHECKING:
     from onnxprune.runtime.feeds import Array, Feed
 
     Progress = Callable[[int, int], None]
+
+__all__ = ["METHODS", "Calibrated", "calibrate", "in_child", "repaired_analysis"]
 
 METHODS: dict[str, tuple[str, ...]] = {
     "none": ("none",),
@@ -123,7 +124,7 @@ def calibrate(
     return found
 
 
-def in_child(  # noqa: PLR0913
+def in_child(
     *,
     path: Path,
     given: Mapping[str, int],
@@ -162,7 +163,8 @@ class Calibration:
         self, analysis: Analysis, settings: Settings, feeds: Sequence[Feed], recovery: str
     ) -> None:
         if not feeds:
-            raise InvalidConfigError("there are no samples", hint="give some with --calibration")
+            message = "there are no samples"
+            raise InvalidConfigError(message, hint="give some with --calibration")
         self._analysis, self._settings, self._recovery = analysis, settings, recovery
         self._batches = make_batches(feeds, input_specs(analysis.proto))
         self._program = Program(analysis.proto, analysis.model.array)
@@ -177,9 +179,14 @@ class Calibration:
             "uniform" if settings.target.metric == "ratio" else "knapsack"
         )
         start = time.perf_counter()
-        dense = self._dense()
+        weighed = allocation == "knapsack" and settings.target.metric != "ratio"
+        in_order = settings.criterion == "obs" and allocation in ("uniform", "knapsack")
+        dense = self._dense(everywhere=weighed or not in_order)
         start = self._lap("moments", start)
-        curves = self._curves(dense, probe=allocation == "knapsack")
+        if weighed or not in_order:
+            curves = self._curves(dense, probe=weighed)
+        else:  # the walk scores every group itself
+            curves = [_flat(g) for g in self._groups]
         candidates = [self._candidate(c.group, c.scores) for c in curves]
         usable = [i for i, c in enumerate(candidates) if c.limit]
         if not usable:
@@ -205,11 +212,16 @@ class Calibration:
     def _stream(self) -> TwinStream:
         return TwinStream(self._program, self._batches)
 
-    def _dense(self) -> dict[int, list[Moments]]:
-        atoms = {int(a) for g in self._groups for a in g.atoms}
-        sites = [
-            s for s in self._found.sites if s.groups == 1 and atoms & set(s.atoms().tolist())
-        ]
+    def _dense(self, *, everywhere: bool) -> dict[int, list[Moments]]:
+        """Return moments on the original network of all consumers, or of all but first ones."""
+        owner = {int(a): g.id for g in self._groups for a in g.atoms}
+        seen: set[str] = set()
+        sites = []
+        for site in self._found.sites:
+            groups = {owner[a] for a in site.atoms().tolist() if a in owner}
+            if site.groups == 1 and (groups if everywhere else groups & seen):
+                sites.append(site)
+            seen |= groups
         return dense_moments(self._stream(), sites, folds=RepairSettings().folds)
 
     def _curves(self, dense: dict[int, list[Moments]], *, probe: bool) -> list[Curve]:
@@ -261,8 +273,9 @@ class Calibration:
             cost = analysis.cost(self._flags(candidates, counts))
             if target.metric == "bytes":
                 return analysis.model.size_bytes - (before.bytes - cost.bytes)
-            now, all_ = (cost.macs, before.macs) if target.metric == "macs" else (cost.params, before.params)
-            return now / max(all_, 1)
+            if target.metric == "macs":
+                return cost.macs / max(before.macs, 1)
+            return cost.params / max(before.params, 1)
 
         if allocation == "knapsack" and target.metric != "ratio":
             offers = [
@@ -335,6 +348,12 @@ class Calibration:
         )
 
 
+def _flat(group: Group) -> Curve:
+    """Return a curve that says nothing."""
+    counts = np.arange(group.size + 1)
+    return Curve(group, counts, np.zeros(len(counts)), np.zeros(group.size))
+
+
 def _size(batch: Mapping[str, Array]) -> int:
     first = next(iter(batch.values()))
     return len(first) if first.ndim else 1
@@ -349,5 +368,3 @@ def _offer(curve: Curve, candidate: Candidate, clip: Callable[[int, int], int]) 
         tuple(counts), tuple(curve.at(len(candidate.atoms(n))) for n in counts)
     )
 
-
-__all__ = ["METHODS", "Calibrated", "calibrate", "in_child", "repaired_analysis", "replace"]

@@ -33,8 +33,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from onnxprune.bench.environment import describe_machine, load_average
 from onnxprune.bench.interval import RatioInterval
-from onnxprune.bench.pair import compare_pair, self_test, time_pair
+from onnxprune.bench.pair import CANDIDATE, compare_pair, self_test, time_pair
 from onnxprune.bench.protocol import Protocol
+from onnxprune.bench.timing import log_ratios
 from onnxprune.providers.spec import parse_spec
 from onnxprune.runtime.feeds import FeedRecipe
 from onnxprune.runtime.inputs import InputSpec
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 SIZES = {"small": (0.2, 32, 16), "medium": (3.0, 64, 28), "large": (60.0, 128, 56)}
 TRIALS, QUICK_TRIALS = 40, 3
 TIMEOUT_S = 300.0
-BUSY = "while True: pass"
+BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
 
 
 def build(path: Path, *, width: int, extent: int, depth: int) -> None:
@@ -134,11 +135,12 @@ def trial(
     found, verdict, reason = compare_pair(timing, least=protocol.rebuilds)
     test = self_test(timing)
     return {
+        "log_ratios": [round(v, 5) for v in log_ratios(timing, CANDIDATE, [0, 1])],
         "ratio": round(found.ratio, 5), "ci95": [round(found.low, 5), round(found.high, 5)],
         "verdict": verdict, "reason": reason, "clock": timing.clock, "stopped": timing.stopped,
         "rebuilds": len(timing.builds), "pairs": timing.pairs, "runs": timing.runs,
-        "self_test": {"ratio": round(test.ratio, 5), "passed": test.passed,
-                      "attempts": test.attempts},
+        "self_test": {"ratio": round(test.ratio, 5), "ci99": [round(v, 5) for v in test.ci99],
+                      "passed": test.passed, "attempts": test.attempts},
         "seconds": round(time.monotonic() - start, 2), "load_average": load_average(),
     }  # fmt: skip
 
@@ -188,8 +190,11 @@ def run(arguments: argparse.Namespace) -> None:
             for number in range(arguments.trials):
                 for size, (full, same, half, recipe, facts) in subjects.items():
                     entry = sizes.setdefault(size, {"model": facts, "identical": [], "half": []})
-                    for kind, candidate in (("identical", same), ("half", half)):
-                        if len(entry[kind]) > number:
+                    for kind, candidate, most in (
+                        ("identical", same, arguments.trials),
+                        ("half", half, arguments.half_trials),
+                    ):
+                        if not len(entry[kind]) <= number < most:
                             continue
                         seeded = replace(protocol, seed=1000 * number)
                         entry[kind].append(trial(full, candidate, recipe, seeded))
@@ -219,12 +224,16 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_TRIALS} trials per size")
     parser.add_argument("--sizes", default=",".join(SIZES))
     parser.add_argument("--trials", type=int, default=TRIALS)
+    parser.add_argument("--half-trials", type=int, help="as many as --trials by default")
     parser.add_argument("--time-budget", type=float, default=30.0, help="seconds per comparison")
     parser.add_argument("--note", default="a busy loop beside it")
     parser.add_argument("-o", "--output", required=True)
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.trials = QUICK_TRIALS
+    arguments.half_trials = (
+        arguments.trials if arguments.half_trials is None else arguments.half_trials
+    )
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     run(arguments)
 

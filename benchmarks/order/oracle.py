@@ -1,8 +1,8 @@
 """Random streams with consumers, and what the best order of each would copy, by exhaustion.
 
 The oracle knows nothing of PQ-trees. It lays the channels of a stream one by one in every possible
-way. What matters of a beginning is which channels it holds and which sets it has broken: a set is
-broken by a channel from outside it while some but not all of its own channels are laid. So there are
+way. What matters of a beginning is which channels it holds and which sets it has broken: a channel
+from outside a set breaks it while some but not all of its own channels are laid. So there are
 2^channels states with a set of possible breakages each, kept as the bits of one integer, and many
 streams of the same size are worked through at once.
 """
@@ -38,11 +38,12 @@ def random_instance(generator: np.random.Generator, *, channels: int, consumers:
     n = int(generator.integers(2, channels + 1))
     count = int(generator.integers(1, consumers + 1))
     hidden = generator.permutation(n)
+    share = generator.uniform(0.2, 0.8)
     kind = int(generator.integers(3))
     sets = []
     for _ in range(count):
         if kind == 0:
-            wanted = {c for c in range(n) if generator.random() < generator.uniform(0.15, 0.85)}
+            wanted = set(np.flatnonzero(generator.random(n) < share).tolist())
         else:
             first, last = sorted(generator.integers(0, n + 1, 2).tolist())
             wanted = set(hidden[first:last].tolist())

@@ -144,13 +144,21 @@ def _meet(
             break
         levels[best[1]] += 1
         now = best[2]
+    return _give_back(offers, levels, goal, left)
+
+
+def _give_back(
+    offers: Sequence[Offer], levels: list[int], goal: float, left: Callable[[Sequence[int]], float]
+) -> list[int]:
+    """Undo single levels, dearest first, as long as the target stays met."""
     while True:
         gains = []
         for g, offer in enumerate(offers):
-            if levels[g]:
-                trial = [*levels[:g], levels[g] - 1, *levels[g + 1 :]]
-                if left(trial) <= goal:
-                    gains.append((offer.damage[levels[g]] - offer.damage[levels[g] - 1], g))
+            if not levels[g]:
+                continue
+            trial = [*levels[:g], levels[g] - 1, *levels[g + 1 :]]
+            if left(trial) <= goal:
+                gains.append((offer.damage[levels[g]] - offer.damage[levels[g] - 1], g))
         if not gains:
             return levels
         levels[max(gains)[1]] -= 1

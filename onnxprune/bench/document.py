@@ -179,7 +179,7 @@ class ComparisonEntry(JsonDocument):
 
     Attributes:
         ratio: time of the candidate divided by that of the baseline, below 1 is faster.
-        ci95: its interval.
+        ci95: its interval, which holds the true ratio in 95 of 100 measurements at least.
         verdict: what that allows to say.
         reason: why.
         clock: which clock counted.

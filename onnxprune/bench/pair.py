@@ -10,7 +10,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from onnxprune.bench.document import SelfTestEntry
-from onnxprune.bench.interval import RatioInterval, Verdict, judge, ratio_interval
+from onnxprune.bench.interval import (
+    RatioInterval,
+    Verdict,
+    cautious_interval,
+    judge,
+    ratio_interval,
+)
 from onnxprune.bench.timing import log_ratios
 
 if TYPE_CHECKING:
@@ -73,5 +79,7 @@ def compare_pair(timing: Timing, *, least: int) -> tuple[RatioInterval, Verdict,
         least: Rebuilds without which nothing is said.
     """
     logs = log_ratios(timing, CANDIDATE, [0, 1])
-    trouble = "" if self_test(timing).passed else _UNEVEN
-    return ratio_interval(logs), *judge(logs, least=least, trouble=trouble)
+    test = self_test(timing)
+    trouble = "" if test.passed else _UNEVEN
+    verdict, reason = judge(logs, least=least, floor=test.ci99[0], trouble=trouble)
+    return cautious_interval(logs), verdict, reason

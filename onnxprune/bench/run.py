@@ -11,12 +11,18 @@ from onnxprune.bench.document import BenchReport, EnvironmentEntry, FailureEntry
 from onnxprune.bench.environment import describe_machine, load_average
 from onnxprune.bench.pair import self_test, time_pair
 from onnxprune.bench.protocol import Protocol
-from onnxprune.bench.workload import Subject, make_recipe, read_subject
+from onnxprune.bench.workload import (
+    Subject,
+    batch_symbols,
+    make_recipe,
+    possible_sizes,
+    read_subject,
+)
 from onnxprune.errors import InvalidConfigError, OnnxPruneError, ProviderUnavailableError
 from onnxprune.providers.emulator import emulation
 from onnxprune.providers.interpreter import call_in
 from onnxprune.providers.spec import ProviderSpec, parse_spec
-from onnxprune.runtime.isolate import IsolationError
+from onnxprune.runtime.isolate import IsolationError, run_isolated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,8 +40,8 @@ _TIMEOUT_S: Final = 600.0
 _PROCEEDING = (
     "the baseline, the baseline again and the candidate take turns in random order in one process; "
     "the sessions are rebuilt in random order; the run after each change is thrown away; all run "
-    "equally often; a t interval over one log ratio per rebuild; time of the CPU (median) for one "
-    "thread from 3 ms on, wall time (first decile) otherwise"
+    "equally often; a t interval of 98 % over one log ratio per rebuild, for 95 % at least; time "
+    "of the CPU (median) for one thread from 3 ms on, wall time (first decile) otherwise"
 )
 
 
@@ -79,7 +85,7 @@ def benchmark(  # noqa: PLR0913  # one per option of the command
     specs = [p if isinstance(p, ProviderSpec) else parse_spec(p) for p in providers]
     used = protocol or Protocol()
     machine = describe_machine()
-    first = read_subject(Path(models[0]), dims=_checked(dims or {}), batch=batch)
+    first = _runnable(Path(models[0]), dims=_checked(dims or {}), batch=batch)
     sizes = {**first.dims, **(dims or {})}
     subjects = [first, *(read_subject(Path(m), dims=sizes, batch=None) for m in models[1:])]
     _require_known(dims or {}, subjects)
@@ -239,6 +245,23 @@ class _Job:
         except MemoryError as error:
             message = f"{what}: this machine has too little memory for it"
             raise OnnxPruneError(message) from error
+
+
+def _runnable(path: Path, *, dims: Mapping[str, int], batch: int | None) -> Subject:
+    """Read a model, with sizes that it really runs at."""
+    subject = read_subject(path, dims=dims, batch=batch)
+    batches = dict.fromkeys(batch_symbols(subject.inputs), batch or 1)
+    sizes = possible_sizes(subject, batches | {s: n for s, n in dims.items() if s in subject.dims})
+    if len(sizes) == 1:
+        return subject
+    recipe = make_recipe([subject], seed=0)
+    number = run_isolated(
+        "onnxprune.bench.workload:first_running",
+        {"model": str(path), "recipes": [replace(recipe, dims=dims) for dims in sizes]},
+        timeout_s=_TIMEOUT_S, memory_limit_bytes=_MEMORY_BYTES,
+        task=f"looking for sizes that {path.name} runs at",
+    )  # fmt: skip
+    return read_subject(path, dims=sizes[number], batch=None) if number else subject
 
 
 def _checked(dims: Mapping[str, int]) -> Mapping[str, int]:

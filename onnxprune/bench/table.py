@@ -45,7 +45,9 @@ def bench_tables(report: BenchReport) -> list[RenderableType]:
 
 def provider_table(report: ProvidersReport) -> list[RenderableType]:
     """Return the table of providers."""
-    table = _table("Execution providers", ("name", "here", "device", "what it is in, or how to get it"))
+    table = _table(
+        "Execution providers", ("name", "here", "device", "what it is in, or how to get it")
+    )
     for entry in report.providers:
         usable = entry.presence in ("built-in", "plugin")
         here = entry.presence + (" (emulator)" if entry.emulated else "")
@@ -53,7 +55,10 @@ def provider_table(report: ProvidersReport) -> list[RenderableType]:
         table.add_row(entry.name, here, entry.device, printable(seen, limit=300))
     runtime = report.onnxruntime
     seen = f"ONNX Runtime {runtime}" if runtime else "no ONNX Runtime in this environment"
-    return [table, f"  {seen}; a build of it with other providers goes into an environment of its own."]
+    return [
+        table,
+        f"  {seen}; a build of it with other providers goes into an environment of its own.",
+    ]
 
 
 def _runs(runs: Sequence[RunEntry]) -> Table:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from onnxprune.bench.interval import ratio_interval
+from onnxprune.bench.interval import cautious_interval
 from onnxprune.bench.protocol import Clock, Protocol, choose_clock, summarize
 from onnxprune.providers.session import SessionSettings, open_on, require_still_on
 from onnxprune.runtime.session import run_outputs
@@ -252,9 +252,9 @@ def _reason_to_stop(timing: Timing, protocol: Protocol) -> str:
     if done >= protocol.rebuilds and (done in _LOOKS or done == protocol.rebuilds):
         last = len(timing.builds[0].wall_ns) - 1
         baselines = [n for n in (0, 1) if n != last]
-        widths = [ratio_interval(log_ratios(timing, last, baselines)).half_width]
+        widths = [cautious_interval(log_ratios(timing, last, baselines)).half_width]
         if last > 1:
-            widths.append(ratio_interval(log_ratios(timing, 1, [0])).half_width / math.sqrt(2))
+            widths.append(cautious_interval(log_ratios(timing, 1, [0])).half_width / math.sqrt(2))
         if max(widths) <= protocol.half_width:
             return "the interval is narrow enough"
     if done >= _LEAST_BUILDS and timing.seconds * (1 + 1 / done) > protocol.time_budget_s:

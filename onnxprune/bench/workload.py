@@ -11,10 +11,11 @@ from onnxprune.core.cost import mac_terms
 from onnxprune.core.graph import build_graph
 from onnxprune.errors import InvalidConfigError, InvalidModelError, printable
 from onnxprune.io import load_model
-from onnxprune.probe import probe
+from onnxprune.probe import candidates, compared_values, probe
 from onnxprune.rewrite.prepare import prepare
 from onnxprune.runtime.feeds import FeedRecipe
 from onnxprune.runtime.inputs import InputSpec, input_specs
+from onnxprune.runtime.session import open_session, run_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,8 +24,16 @@ if TYPE_CHECKING:
     from onnxprune.core.graph import Graph
     from onnxprune.core.shapes import Shapes
 
-__all__ = ["Subject", "batch_symbols", "make_recipe", "read_subject"]
+__all__ = [
+    "Subject",
+    "batch_symbols",
+    "first_running",
+    "make_recipe",
+    "possible_sizes",
+    "read_subject",
+]
 
+_MOST_SIZES: Final = 24
 _TIME: Final = re.compile(r"seq|time|frame|len|token|step|audio|wav", re.IGNORECASE)
 
 
@@ -39,6 +48,7 @@ class Subject:
         dims: Sizes of its symbolic dimensions.
         graph: Its nodes.
         macs: Multiply-accumulates by node, at those sizes.
+        chosen: By integer input, a value that it is compared with: a sampling rate, say.
     """
 
     path: str
@@ -47,6 +57,7 @@ class Subject:
     dims: dict[str, int]
     graph: Graph
     macs: dict[str, int]
+    chosen: dict[str, int]
 
     @property
     def total_macs(self) -> int:
@@ -87,7 +98,43 @@ def read_subject(path: Path, *, dims: Mapping[str, int], batch: int | None) -> S
     given = dict.fromkeys(batches, batch or 1) | {s: n for s, n in dims.items() if s in symbols}
     graph = build_graph(proto)
     [sizes, *_], [shapes, *_] = probe(inputs, graph, model.array, given)
-    return Subject(str(path), model.size_bytes, inputs, dict(sizes), graph, _macs(graph, shapes))
+    macs, chosen = _macs(graph, shapes), compared_values(graph, model.array)
+    return Subject(str(path), model.size_bytes, inputs, dict(sizes), graph, macs, chosen)
+
+
+def possible_sizes(subject: Subject, dims: Mapping[str, int]) -> list[dict[str, int]]:
+    """Return sizes to try, the likeliest first: shapes that fit together may still not run.
+
+    Args:
+        subject: A model.
+        dims: Sizes that the user wants, batches included.
+    """
+    found = [subject.dims]
+    for setting, *_ in candidates(subject.inputs, dims):
+        if setting not in found and len(found) < _MOST_SIZES:
+            found.append(dict(setting))
+    return found
+
+
+def first_running(model: str, recipes: Sequence[FeedRecipe]) -> int:
+    """Return the number of the first recipe that a model runs on, on the CPU provider.
+
+    Meant for a child process.
+
+    Raises:
+        InvalidModelError: There is none; the error is that of the first.
+    """
+    session = open_session(model, optimize=True)
+    first: InvalidModelError | None = None
+    for number, recipe in enumerate(recipes):
+        try:
+            run_outputs(session, recipe.make())
+        except InvalidModelError as error:
+            first = first or error
+        else:
+            return number
+    assert first is not None
+    raise first
 
 
 def make_recipe(subjects: Sequence[Subject], *, seed: int) -> FeedRecipe:
@@ -97,7 +144,8 @@ def make_recipe(subjects: Sequence[Subject], *, seed: int) -> FeedRecipe:
         InvalidModelError: The models do not take the same inputs.
     """
     first, *others = subjects
-    recipe = FeedRecipe(first.inputs, first.dims, seed)
+    ranges = {name: (float(value), value + 1.0) for name, value in first.chosen.items()}
+    recipe = FeedRecipe(first.inputs, first.dims, seed, ranges)
     shapes = {spec.name: spec for spec in first.inputs}
     for other in others:
         for spec in other.inputs:

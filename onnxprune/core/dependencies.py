@@ -215,7 +215,10 @@ def _collect(graph: Graph, settings: tuple[Shapes, ...], ctx: LabelContext) -> D
         consumed[labels] = True
     slices = [
         ParameterSlice(
-            key, f.axes, roots[f.labels], f.level,
+            key,
+            f.axes,
+            roots[f.labels],
+            f.level,
             bool(f.labels.size and consumed[f.labels].all()),
         )
         for key, factors in ctx.sources.items()
@@ -225,16 +228,12 @@ def _collect(graph: Graph, settings: tuple[Shapes, ...], ctx: LabelContext) -> D
     stays[list(frozen)] = True
     stays[0] = True
     balances = _balances(ctx, roots, stays)
-    deps = Dependencies(
-        graph, settings, ctx, roots, frozen, (), tuple(slices), tuple(balances)
-    )
+    deps = Dependencies(graph, settings, ctx, roots, frozen, (), tuple(slices), tuple(balances))
     deps.groups = _groups(deps, stays, approximate)
     return deps
 
 
-def _balances(
-    ctx: LabelContext, roots: LabelArray, stays: NDArray[np.bool_]
-) -> list[LabelArray]:
+def _balances(ctx: LabelContext, roots: LabelArray, stays: NDArray[np.bool_]) -> list[LabelArray]:
     unique: dict[bytes, LabelArray] = {}
     for factor in ctx.balances.values():
         table = roots[factor.labels].reshape(-1, factor.labels.shape[-1])
@@ -326,9 +325,14 @@ def _groups(
         chosen = parts[1][parts[0] == number]
         groups.append(
             Group(
-                f"g{number}", own, tuple(deps.slices[n] for n in chosen), int(rows),
-                not approximates, f"{reason.node}: {reason.reason}" if reason else "",
-                tuple(tables[number]), component[int(chosen[0])],
+                f"g{number}",
+                own,
+                tuple(deps.slices[n] for n in chosen),
+                int(rows),
+                not approximates,
+                f"{reason.node}: {reason.reason}" if reason else "",
+                tuple(tables[number]),
+                component[int(chosen[0])],
             )
         )
     return tuple(groups)
@@ -339,8 +343,7 @@ def _signatures(
 ) -> NDArray[np.uint64]:
     """Return for each label set a number that stands for the parameter axes it comes from."""
     names = {
-        key: n
-        for n, key in enumerate(dict.fromkeys((p.parameter, p.axes) for p in deps.slices))
+        key: n for n, key in enumerate(dict.fromkeys((p.parameter, p.axes) for p in deps.slices))
     }
     noise = np.random.default_rng(0).integers(0, 1 << 63, len(names), np.uint64)
     number = np.array([names[p.parameter, p.axes] for p in deps.slices], np.int64)

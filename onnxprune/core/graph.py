@@ -221,8 +221,18 @@ def _add_node(graph, node, index, names, define, opsets) -> None:  # type: ignor
         since = 0
     graph.nodes.append(
         Node(
-            node.op_type, domain, version, since, name, inputs,
-            tuple(define(o) for o in node.output), attributes, bodies, node, graph.scope, index,
+            node.op_type,
+            domain,
+            version,
+            since,
+            name,
+            inputs,
+            tuple(define(o) for o in node.output),
+            attributes,
+            bodies,
+            node,
+            graph.scope,
+            index,
         )
     )
 

@@ -30,20 +30,12 @@ _SAME_AS_FIRST = frozenset(
     (
         "Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Ceil Celu Clip Cos Cosh Elu Erf Exp "
         "Floor Gelu GroupNormalization HardSigmoid HardSwish Identity LeakyRelu Log LogSoftmax "
-        "MeanVarianceNormalization Mish Neg Not PRelu Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softmax "
-        "Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu"
+        "MeanVarianceNormalization Mish Neg Not PRelu Reciprocal Relu Round Selu Shrink Sigmoid "
+        "Sign Sin Sinh Softmax Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu"
     ).split()
 )
-_BROADCAST = frozenset(
-    (
-        "Add And Div Mod Mul Or Pow Sub Xor Max Min Mean Sum"
-    ).split()
-)
-_COMPARE = frozenset(
-    (
-        "Equal Greater GreaterOrEqual Less LessOrEqual"
-    ).split()
-)
+_BROADCAST = frozenset(("Add And Div Mod Mul Or Pow Sub Xor Max Min Mean Sum").split())
+_COMPARE = frozenset(("Equal Greater GreaterOrEqual Less LessOrEqual").split())
 
 
 @dataclass(slots=True)
@@ -282,9 +274,7 @@ class _Walker:
                 self.declare(key, inferred[raw])
         self.check_regrouping(node)
 
-    def operands(
-        self, node: Node
-    ) -> tuple[dict[str, TypeProto], dict[str, TensorProto]] | None:
+    def operands(self, node: Node) -> tuple[dict[str, TypeProto], dict[str, TensorProto]] | None:
         """Return types and known contents of a node's inputs, None when a type is unknown."""
         out = self.out
         types, data = {}, {}

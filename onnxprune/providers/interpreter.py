@@ -14,7 +14,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import onnxprune
 from onnxprune.errors import InternalError, OnnxPruneError, ProviderUnavailableError, printable
 from onnxprune.runtime.isolate import run_isolated
 
@@ -75,7 +74,7 @@ def relay(python: str, target: str, kwargs: Mapping[str, Any]) -> Any:  # noqa: 
     with tempfile.TemporaryDirectory(prefix="onnxprune-") as folder:
         request, answer = Path(folder) / "request", Path(folder) / "answer"
         request.write_bytes(pickle.dumps((target, dict(kwargs))))
-        root = str(Path(onnxprune.__file__).absolute().parents[1])
+        root = str(Path(__file__).absolute().parents[2])
         command = [python, "-P", "-c", _BOOTSTRAP, root, str(request), str(answer)]
         try:
             done = subprocess.run(command, check=False, capture_output=True)  # noqa: S603  # the user names it

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onnxprune.recovery.greedy import View, greedy_order, make_view
-from onnxprune.recovery.moments import total, variance
+from onnxprune.recovery.moments import Moments, total, variance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onnxprune.core.dependencies import Group
-    from onnxprune.recovery.moments import Moments
     from onnxprune.recovery.sites import Site
 
     Array = np.ndarray
@@ -32,6 +31,7 @@ class Evidence:
         weight: its weights [1, features, outputs].
         refit: whether the target is the original's output on another input.
         alive: outputs that count, None for all.
+        scale: what the outputs are multiplied with later, None for ones.
     """
 
     site: Site
@@ -44,7 +44,7 @@ class Evidence:
 
 def features_of(site: Site, atoms: Sequence[int]) -> list[NDArray[np.int64]]:
     """Return the features that each atom owns at a site."""
-    kernel = site.rows.kernel
+    kernel = site.block
     where: dict[int, list[int]] = {}
     for labels in site.labels:
         for channel, root in enumerate(labels.tolist()):
@@ -86,30 +86,34 @@ def score_group(
 def _view(
     group: Group, evidence: Evidence, removed: NDArray[np.bool_], ridge: float
 ) -> View | None:
-    everything = total(evidence.folds)
-    weight = evidence.weight[0]
-    if evidence.scale is not None and US:
-        everything, weight = everything.scaled(evidence.scale[None]), weight * evidence.scale
+    site, everything = evidence.site, total(evidence.folds)
+    weight = evidence.weight
+    if evidence.scale is not None:
+        weight = weight * evidence.scale.reshape(1, 1, -1)
     if evidence.alive is not None:
         if not evidence.alive.any():
             return None
-        everything, weight = everything.outputs(evidence.alive), weight[:, evidence.alive]
-    features = features_of(evidence.site, group.atoms.tolist())
-    gone = evidence.site.gone(removed)
+        weight = weight[:, :, evidence.alive]
+    weight = site.spread(weight)[0]
+    if site.pointwise:  # the target is the input of the original
+        energy = variance(everything.scaled(np.sqrt(np.square(weight).sum(axis=1))[None]))
+        everything = Moments(everything.gram, everything.cross @ weight, everything.energy)
+    else:
+        if evidence.scale is not None:
+            everything = everything.scaled(evidence.scale[None])
+        if evidence.alive is not None:
+            everything = everything.outputs(evidence.alive)
+        energy = variance(everything)
+    features = features_of(site, group.atoms.tolist())
+    gone = site.gone(removed)
     if gone is not None and gone.any():
-        kept = np.repeat(~gone, evidence.site.rows.kernel)
+        kept = np.repeat(~gone, site.block)
         number = np.cumsum(kept) - 1
         everything, weight = everything.part(kept), weight[kept]
         features = [number[f[kept[f]]] for f in features]
     dims = weight.shape[0]
-    damp = ridge + dims / max(everything.rows, 1.0) * SC
+    damp = ridge + 0.1 * dims / max(everything.rows, 1.0)
     return make_view(
         everything, weight, features, ridge=damp, refit=evidence.refit,
-        importance=everything.rows / variance(everything) ** PW * (GW if evidence.site.node.op=='Gemm' else 1),
+        importance=everything.rows / energy,
     )  # fmt: skip
-
-
-SC = 0.1
-PW = 1.0
-US = True
-GW = 1.0

@@ -84,8 +84,8 @@ def group_curve(
         folds: moments on the original network by node number.
         weight_of: current weights of a site [1, features, outputs].
         ridge: ridge of the inverses.
-        measure: runs the whole network with some sites' weights and bias shifts replaced and returns
-            the relative error of its outputs.
+        measure: runs the whole network with some sites' weights and bias shifts replaced and returns the
+            relative error of its outputs.
     """
     atoms = group.atoms.tolist()
     views, consumers = [], []
@@ -95,9 +95,12 @@ def group_curve(
             continue
         held = parts[0]
         train = total(parts[1:]) if len(parts) > 1 else held
-        weight = weight_of(site)[0]
+        weight = site.spread(weight_of(site))[0]
         dims = len(weight)
         damp = ridge + 0.1 * dims / max(train.rows, 1.0)
+        if site.pointwise:
+            norms = np.sqrt(np.square(weight).sum(axis=1))[None]
+            train, held = train.scaled(norms), held.scaled(norms)
         importance = train.rows / variance(train)
         views.append(
             make_view(
@@ -125,10 +128,13 @@ def group_curve(
             new = {}
             for (c, importance), view in zip(consumers, views, strict=True):
                 weight = view.weight / np.sqrt(importance)
-                new[c.site.number] = (weight[None], (c.mean @ (c.weight - weight))[None])
+                shift = c.mean @ (c.weight - weight)
+                if c.site.pointwise:
+                    shift = shift.reshape(c.site.rows.kernel, -1).sum(axis=0)
+                new[c.site.number] = (c.site.collect(weight[None]), shift[None])
             probed[count] = measure(new)
 
-    most = max(max(marks), max(probes, default=0))
+    most = max(marks | probes)
     order = greedy_order(views, group.size, min(most, group.size - 1), watch=watch)
     scores = np.empty(group.size)
     scores[order.atoms] = np.arange(group.size, dtype=np.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onnxprune.recovery.moments import Moments, gather
+from onnxprune.recovery.moments import Moments, gather, total
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,15 +20,17 @@ def dense_moments(
     folds: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[int, list[Moments]]:
-    """Return moments by node number, one per fold."""
+    """Return moments by node number: those of the first fold, and of all others together."""
     found: dict[int, list[Moments]] = {}
     for done, site in enumerate(sites):
         stream.move(site.number)
 
         def values(batch: int, site: Site = site):  # type: ignore[no-untyped-def]  # noqa: ANN202
-            return stream.original(site.x, batch), stream.original(site.y, batch)
+            target = site.x if site.pointwise else site.y
+            return stream.original(site.x, batch), stream.original(target, batch)
 
-        found[site.number] = gather(site, stream.batches, values, min(folds, stream.batches))
+        parts = gather(site, stream.batches, values, min(folds, stream.batches))
+        found[site.number] = parts if len(parts) < 3 else [parts[0], total(parts[1:])]
         if progress is not None:
             progress(done + 1, len(sites))
     return found

@@ -149,10 +149,7 @@ def _remove(view: View, places: NDArray[np.int64]) -> None:
         return
     columns = view.inverse[:, places]
     block = columns[places]
-    if len(places) == 1:
-        solved = columns / block[0, 0]
-    else:
-        solved = np.linalg.solve(block, columns.T).T
+    solved = np.linalg.solve(block, columns.T).T
     view.weight -= solved @ view.weight[places]
     view.inverse -= solved @ columns.T
     view.weight[places] = 0.0

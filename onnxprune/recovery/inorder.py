@@ -14,11 +14,10 @@ import numpy as np
 from onnx import helper
 
 from onnxprune.recovery.choice import Evidence, score_group
-from onnxprune.recovery.path import find_path
-from onnxprune.recovery.repair import Repair, Settings
+from onnxprune.recovery.path import Path, find_path
+from onnxprune.recovery.repair import DEFAULT, Repair, Settings
 from onnxprune.recovery.sites import Site, Sites, find_sites
 from onnxprune.runtime.segment import Mask
-from onnxprune.runtime.stream import TwinStream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from onnxprune.core.graph import Node
     from onnxprune.recovery.moments import Moments
     from onnxprune.runtime.feeds import Array
+    from onnxprune.runtime.stream import TwinStream
 
 Choose = Callable[["Group", "NDArray[np.float64]"], "NDArray[np.int64]"]
 """From a group and a score per atom to the atoms that leave."""
@@ -95,7 +95,7 @@ class InOrder:
         choose: Choose,
         *,
         dense: dict[int, list[Moments]],
-        settings: Settings = Settings(),
+        settings: Settings = DEFAULT,
         ridge: float = 1e-3,
         most: Callable[[Group], int] = lambda g: g.size - 1,
     ) -> None:
@@ -122,7 +122,7 @@ class InOrder:
             stops.setdefault(site.number, []).append(site)
         for contraction in self._sites.masked:
             stops.setdefault(contraction.node.index, []).append(contraction)
-        for done, (number, places) in enumerate(sorted(stops.items())):
+        for done, (_, places) in enumerate(sorted(stops.items())):
             for place in places:
                 if isinstance(place, Site):
                     self._visit(place)
@@ -151,7 +151,10 @@ class InOrder:
                 elif site.number in self._dense and site.groups == 1:
                     alive = _alive(site, self.outcome.removed)
                     folds, weight = self._dense[site.number], self._weight(site)
-                    evidence.append(Evidence(site, folds, weight, refit=False, alive=alive, scale=find_path(self._deps, site, self._readers, self._content).scale))
+                    scale = self._path(site).scale
+                    evidence.append(
+                        Evidence(site, folds, weight, refit=False, alive=alive, scale=scale)
+                    )
             removed = self.outcome.removed
             scores = score_group(
                 group, evidence, removed, most=self._most(group), ridge=self._ridge
@@ -160,6 +163,9 @@ class InOrder:
 
     def _weight(self, site: Site) -> Array:
         return site.weight.load(self._content(site.weight.chain.parameter.key))
+
+    def _path(self, site: Site) -> Path:
+        return find_path(self._deps, site, self._readers, self._content)
 
     def _content(self, key: str) -> Array:
         found = self.outcome.weights.get(key)
@@ -174,14 +180,16 @@ class InOrder:
         gone = site.gone(self.outcome.removed)
         if not undecided and not differs and (gone is None or not gone.any()):
             return
-        path = find_path(self._deps, site, self._readers, self._content)
+        path = self._path(site)
         repair = Repair(site, path, self._stream, self._settings)
         weight = self._weight(site)
         if undecided:
             here = None
             if site.groups == 1:
                 alive = _alive(site, self.outcome.removed)
-                here = Evidence(site, repair.folds, weight, refit=differs, alive=alive, scale=path.scale)
+                here = Evidence(
+                    site, repair.folds, weight, refit=differs, alive=alive, scale=path.scale
+                )
             self._decide(undecided, here)
             gone = site.gone(self.outcome.removed)
         if not differs and (gone is None or not gone.any()):
@@ -196,7 +204,9 @@ class InOrder:
         if gone is not None:
             kept = np.repeat(~gone, site.rows.kernel).reshape(groups, features)
         alive = _alive(site, self.outcome.removed)
-        stays = np.ones((groups, outputs), bool) if alive is None else alive.reshape(groups, outputs)
+        stays = np.ones((groups, outputs), bool)
+        if alive is not None:
+            stays = alive.reshape(groups, outputs)
         if not kept.any() or not stays.any():
             self._store(site, np.where(kept[:, :, None], weight, 0.0), np.zeros_like(bias))
             return

@@ -1,7 +1,7 @@
 """Second moments of a site: all that scores, solutions and held-back errors need.
 
-Rows carry a constant last feature, so that means and the bias come out of the same matrices. Moments
-are kept per fold of the samples; leaving a fold out gives training moments, the fold itself tells
+Rows carry a constant last feature, so that means and the bias come out of the same matrices.
+Moments are kept per fold of the samples; leaving a fold out gives training moments, the fold itself tells
 the error on samples that the solution has not seen.
 """
 
@@ -99,14 +99,14 @@ def gather(site: Site, batches: int, values: Callable[[int], Pair], folds: int) 
     """
     found: list[Moments | None] = [None] * folds
     first_x, first_y = values(0)
-    rows = site.rows.rows(first_x, first_y) * batches
-    groups = getattr(site.rows, "groups", 1)
-    features = first_x.shape[site.axis] * site.rows.kernel // groups
+    rows = site.view.rows(first_x, first_y) * batches
+    groups = site.groups
+    features = site.channels * site.block // groups
     most = max(_FLOPS / (groups * features**2), features * ROWS_PER_FEATURE)
     step = max(1, int(rows / most))
     for batch in range(batches):
         x, y = values(batch)
-        for left, right in site.rows.blocks(x, y, step):
+        for left, right in site.view.blocks(x, y, step):
             made = _sums(left, right)
             before = found[batch % folds]
             found[batch % folds] = made if before is None else before + made

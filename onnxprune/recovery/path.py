@@ -60,7 +60,7 @@ class Path:
     def inverse(self) -> Array:
         """Return one over the scale, zero where it is next to nothing."""
         usable = np.abs(self.scale) > _TINY * np.abs(self.scale).max()
-        return np.where(usable, 1.0 / np.where(usable, self.scale, 1.0), 0.0)
+        return np.asarray(np.where(usable, 1.0 / np.where(usable, self.scale, 1.0), 0.0))
 
     def target(self, stream: TwinStream, batch: int, original: Array) -> Array:
         """Return what the site should make so that the sum behind it is the original one."""
@@ -87,7 +87,7 @@ class Path:
         return bool(np.isfinite(self.low) or np.isfinite(self.high))
 
 
-def find_path(
+def find_path(  # noqa: C901, PLR0912 - one case per operator
     deps: Dependencies,
     site: Site,
     readers: Mapping[str, list[Node]],
@@ -116,7 +116,8 @@ def find_path(
                 )
             case "Add" if other in deps.graph.parameters and not path.partner:
                 vector = read(other)
-                if vector.size not in (1, len(path.scale)) or deps.ctx.shape(node.outputs[0]) != shape:
+                same = deps.ctx.shape(node.outputs[0]) == shape
+                if vector.size not in (1, len(path.scale)) or not same:
                     return path
                 place = len(shape) - vector.ndim + int(np.argmax(vector.shape or (1,)))
                 if vector.size > 1 and place != path.axis:

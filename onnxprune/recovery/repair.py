@@ -42,6 +42,9 @@ class Settings:
     clipped: bool = True
 
 
+DEFAULT = Settings()
+
+
 class Repair:
     """The problem of one site.
 
@@ -58,6 +61,9 @@ class Repair:
         self.folds: list[Moments] = gather(site, stream.batches, self._values, self._folds)
 
     def _values(self, batch: int) -> tuple[Array, Array]:
+        if self.site.pointwise:
+            key = self.site.x
+            return self._stream.changed(key, batch), self._stream.original(key, batch)
         original = self._stream.original(self.site.y, batch)
         return (
             self._stream.changed(self.site.x, batch),
@@ -75,6 +81,8 @@ class Repair:
             kept: features that stay [groups, features].
             alive: outputs that stay [groups, outputs].
         """
+        if self.site.pointwise:
+            return self._pointwise(weight, bias, kept, alive)
         scale = self._scale(bias.shape)
         new, new_bias = np.where(kept[:, :, None], weight, 0.0), bias.copy()
         if len(weight) > 1:  # every group has features of its own: leave gaps where some left
@@ -92,6 +100,26 @@ class Repair:
         new[0][np.ix_(kept[0], alive[0])] = solution.weight[0]
         new_bias[:, alive[0]] = solution.bias
         return new, new_bias, solution
+
+    def _pointwise(
+        self, weight: Array, bias: Array, kept: NDArray[np.bool_], alive: NDArray[np.bool_]
+    ) -> tuple[Array, Array, Solution]:
+        """Fit the original's input by the changed one and put the map into the weight."""
+        kernel = self.site.rows.kernel
+        stays = kept[0, ::kernel]
+        taps = weight[0].reshape(len(stays), kernel, -1)
+        norms = np.sqrt(np.square(taps[:, :, alive[0]]).sum(axis=(1, 2)))[None] + 1e-30
+        folds = [f.part(stays).scaled(norms) for f in self.folds]
+        same = np.eye(len(stays))[None, stays] * norms[:, None]
+        solution = refit(
+            folds, same, np.zeros((1, len(stays))), free=self.site.bias is not None,
+            methods=self._settings.methods,
+        )  # fmt: skip
+        solution = _unscaled(solution, norms)
+        new = np.zeros_like(taps)
+        new[stays] = np.einsum("ac,cko->ako", solution.weight[0], taps)
+        shift = np.einsum("c,cko->o", solution.bias[0], taps)
+        return new.reshape(weight.shape), bias + shift, solution
 
     def _scale(self, shape: tuple[int, ...]) -> Array:
         """Return what outputs are multiplied with later, so that errors count as they are felt."""
@@ -138,13 +166,15 @@ class Repair:
                 site.rows.blocks(x, offset, step), strict=True,
             )  # fmt: skip
             for (rows, goal), (_, extra) in pairs:
-                if alive is not None:
-                    rows, goal, extra = rows[:, :, kept[0]], goal[:, :, alive], extra[:, :, alive]
-                else:
-                    rows = rows * kept[:, None, :]
                 ones = np.ones((*rows.shape[:2], 1), np.float32)
-                rows = np.concatenate([rows, ones], axis=2).astype(np.float32, copy=False)
-                parts.append((rows, goal, extra, batch % self._folds))
+                seen = rows * kept[:, None, :] if alive is None else rows[:, :, kept[0]]
+                chosen = slice(None) if alive is None else alive
+                parts.append(
+                    (
+                        np.concatenate([seen, ones], axis=2).astype(np.float32, copy=False),
+                        goal[:, :, chosen], extra[:, :, chosen], batch % self._folds,
+                    )  # fmt: skip
+                )
         return Samples(
             np.concatenate([p[0] for p in parts], axis=1),
             np.concatenate([p[1] for p in parts], axis=1).astype(np.float32, copy=False),

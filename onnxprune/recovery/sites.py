@@ -1,4 +1,4 @@
-"""Find the operators whose weights can be repaired, and the inputs that have to be masked instead."""
+"""Find operators whose weights can be repaired, and inputs that have to be masked instead."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from onnxprune.core.dependencies import Dependencies
     from onnxprune.core.graph import Node
     from onnxprune.core.labels import LabelArray
+
+MOST_FEATURES = 1600
+"""A convolution with more features (channels times kernel) is solved pointwise."""
 
 _ROWS_FREE_BIAS = 11
 """Opset from which Gemm's addend may be left out."""
@@ -53,6 +56,8 @@ class Site:
         bias: where a constant can go, None for nowhere.
         labels: label sets of each input channel, one array per factor.
         outputs: label sets of each output channel, one array per factor.
+        channels: number of input channels.
+        rank: number of axes of the input.
     """
 
     node: Node
@@ -64,6 +69,8 @@ class Site:
     bias: Bias | None
     labels: tuple[LabelArray, ...]
     outputs: tuple[LabelArray, ...]
+    channels: int
+    rank: int
 
     @property
     def number(self) -> int:
@@ -80,6 +87,39 @@ class Site:
         """Number of channel groups, each a problem of its own."""
         return self.weight.groups
 
+    @property
+    def pointwise(self) -> bool:
+        """Whether its problem is solved channel by channel, because windows are too many features.
+
+        Then the original's input is fitted by the changed input, position by position, and the map
+        between their channels is put into the weight.
+        """
+        features = self.channels * self.rows.kernel
+        return self.groups == 1 and self.rows.kernel > 1 and features > MOST_FEATURES
+
+    @property
+    def block(self) -> int:
+        """Features of a channel in the problem that is solved."""
+        return 1 if self.pointwise else self.rows.kernel
+
+    @property
+    def view(self) -> Convolution | Product:
+        """How input and target become rows of the problem that is solved."""
+        axis = self.axis - self.rank
+        return Product(axis, axis) if self.pointwise else self.rows
+
+    def spread(self, weight: np.ndarray) -> np.ndarray:
+        """Return a weight [1, features, outputs] with one row per feature of the problem."""
+        if not self.pointwise:
+            return weight
+        return weight.reshape(1, self.channels, -1)
+
+    def collect(self, weight: np.ndarray) -> np.ndarray:
+        """Undo `spread`."""
+        if not self.pointwise:
+            return weight
+        return weight.reshape(1, self.channels * self.rows.kernel, -1)
+
     def gone(self, removed: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
         """Return which input channels are removed; None when the site has no labels."""
         return _any(self.labels, removed)
@@ -90,7 +130,8 @@ class Site:
 
     def atoms(self) -> NDArray[np.int64]:
         """Return the label sets of its input channels."""
-        return np.unique(np.concatenate([a.ravel() for a in self.labels] or [np.zeros(0, np.int64)]))
+        found = [a.ravel() for a in self.labels]
+        return np.unique(np.concatenate([*found, np.zeros(0, np.int64)]))
 
 
 def _any(factors: tuple[LabelArray, ...], removed: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
@@ -178,7 +219,9 @@ def _site(
         if f.axes == (outer,)
     )
     bias = _bias(deps, node, view, position, uses, readers)
-    return Site(node, x, position, axis, rows, view, bias, tuple(labels), outputs)
+    return Site(
+        node, x, position, axis, rows, view, bias, tuple(labels), outputs, shape[axis], len(shape)
+    )
 
 
 def _rows(

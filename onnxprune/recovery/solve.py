@@ -94,7 +94,7 @@ class Problem:
         """Return the bias that suits a weight best."""
         if not self._free:
             return self._bias
-        return self._mean_y - np.einsum("gf,gfo->go", self._mean_x, weight)
+        return np.asarray(self._mean_y - np.einsum("gf,gfo->go", self._mean_x, weight))
 
 
 def squared_error(moments: Moments, weight: Array, bias: Array) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from onnxprune.core.graph import Node
 
-_CHUNK = 1 << 22
+Pair = tuple[np.ndarray, np.ndarray]
+
+_CHUNK = 1 << 19
 """Elements of a block of rows."""
 
 
@@ -29,7 +31,7 @@ class Product:
     outer: int
     kernel: int = 1
 
-    def blocks(self, x: np.ndarray, y: np.ndarray, step: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def blocks(self, x: np.ndarray, y: np.ndarray, step: int) -> Iterator[Pair]:
         """Yield matching rows [1, rows, features] and [1, rows, outputs]."""
         left = np.moveaxis(x, self.inner, -1)
         right = np.moveaxis(y, self.outer, -1)
@@ -39,9 +41,9 @@ class Product:
         for start in range(0, len(left), size):
             yield left[None, start : start + size], right[None, start : start + size]
 
-    def rows(self, x: np.ndarray, y: np.ndarray) -> int:
+    def rows(self, x: np.ndarray, y: np.ndarray) -> int:  # noqa: ARG002 - as for convolutions
         """Return how many rows there are."""
-        return x.size // x.shape[self.inner]
+        return int(x.size // x.shape[self.inner])
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,6 @@ class Convolution:
         pads: zeros before and after each axis; None for what `auto_pad` says.
         auto_pad: the attribute.
         spread: strides of a transposed convolution, else ones.
-        extra: zeros that a transposed convolution's output padding adds behind.
     """
 
     groups: int
@@ -74,7 +75,7 @@ class Convolution:
         """Elements of the kernel."""
         return int(np.prod(self.window))
 
-    def blocks(self, x: np.ndarray, y: np.ndarray, step: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def blocks(self, x: np.ndarray, y: np.ndarray, step: int) -> Iterator[Pair]:
         """Yield matching rows [groups, rows, features] and [groups, rows, outputs / groups]."""
         space = y.shape[2:]
         positions = int(np.prod(space))
@@ -88,8 +89,8 @@ class Convolution:
             out = y[start : start + some].reshape(n, y.shape[1], positions)
             if step > 1:
                 chosen = np.arange(start % step, positions, step)
-                at = np.unravel_index(chosen, space)
-                windows = windows[(slice(None), slice(None), *at)]  # n, c, rows, window..
+                at: tuple[Any, ...] = (slice(None), slice(None), *np.unravel_index(chosen, space))
+                windows = windows[at]  # n, c, rows, window..
                 out, rank = out[:, :, chosen], 1
             count = windows.shape[2 : 2 + rank]
             rows = np.moveaxis(windows, 1, 1 + rank).reshape(n * int(np.prod(count)), c * k)
@@ -112,7 +113,8 @@ class Convolution:
             x = wide
         pads = []
         for axis, size in enumerate(space):
-            reach = (size - 1) * self.strides[axis] + (self.window[axis] - 1) * self.dilations[axis] + 1
+            reach = (size - 1) * self.strides[axis] + 1
+            reach += (self.window[axis] - 1) * self.dilations[axis]
             missing = reach - x.shape[2 + axis]
             if self.pads is not None:
                 before = self.pads[axis][0]

@@ -120,8 +120,8 @@ class MatrixView:
                 return rows.transpose(0, 2, 1)
             case "ConvTranspose":  # [in, out / g, kernel], flipped: it runs over a spread input
                 kernel = tuple(range(2, seen.ndim))
-                rows = np.flip(seen, kernel).reshape(g, seen.shape[0] // g, seen.shape[1], -1)
-                return rows.transpose(0, 1, 3, 2).reshape(g, -1, seen.shape[1])
+                taps = np.flip(seen, kernel).reshape(g, seen.shape[0] // g, seen.shape[1], -1)
+                return taps.transpose(0, 1, 3, 2).reshape(g, -1, seen.shape[1])
             case _:
                 matrix = seen.reshape(seen.shape[-2:])
                 return ((matrix.T if self.flip else matrix) * self.scale)[None]

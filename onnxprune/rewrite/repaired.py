@@ -41,7 +41,8 @@ def with_repairs(
         tensor = found.get(name)
         if tensor is None or tuple(tensor.dims) != array.shape:
             seen = "has no such weight" if tensor is None else f"has shape {list(tensor.dims)}"
-            message = f"repaired weight '{printable(name)}' of shape {list(array.shape)}: the model {seen}"
+            wanted = f"repaired weight '{printable(name)}' of shape {list(array.shape)}"
+            message = f"{wanted}: the model {seen}"
             raise PlanMismatchError(message, hint="make a plan for this model")
         _fill(tensor, array)
     names = _add_biases(graph, biases)

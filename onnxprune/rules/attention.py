@@ -1,4 +1,4 @@
-"""Attention: heads leave whole, sizes inside heads evenly, query heads with their key-value head."""
+"""Attention: heads leave whole, sizes inside heads evenly, query heads with their key head."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ STEPS = "steps stay"
 def head_counts(ctx: LabelContext | Cuts, node: Node) -> tuple[int, int]:
     """Return the numbers of query heads and of key-value heads."""
     query, key = ctx.old_shape(node.inputs[0]) or (), ctx.old_shape(node.inputs[1]) or ()
-    if len(query) == 4:  # noqa: PLR2004 - [batch heads steps size]
+    if len(query) == 4:
         return query[1], key[1]
     return int(node.attribute("q_num_heads", 0)), int(node.attribute("kv_num_heads", 0))
 
 
 def split_heads(ctx: LabelContext, key: str, heads: int) -> tuple[Factors, tuple[int, ...]]:
-    """View a value as [batch steps heads size], from three axes or from [batch heads steps size]."""
+    """View a value as [batch steps heads size], from three axes or [batch heads steps size]."""
     shape, factors = ctx.shape(key) or (), ctx.factors(key)
-    if len(shape) == 4:  # noqa: PLR2004
+    if len(shape) == 4:
         order = (0, 2, 1, 3)
         view = tuple(shape[a] for a in order)
         return ctx.permute(factors, order), view
@@ -45,7 +45,7 @@ def split_heads(ctx: LabelContext, key: str, heads: int) -> tuple[Factors, tuple
 def merge_heads(ctx: LabelContext, key: str, factors: Factors, view: tuple[int, ...]) -> None:
     """Set an output from labels over [batch steps heads size]."""
     shape = ctx.shape(key) or ()
-    if len(shape) == 4:  # noqa: PLR2004
+    if len(shape) == 4:
         ctx.set(key, ctx.permute(factors, (0, 2, 1, 3)))
     else:
         ctx.set(key, ctx.reshape(factors, view, shape))
@@ -78,7 +78,7 @@ def attention(ctx: LabelContext, node: Node) -> None:
     del sizes[SIZE]
     scores = _masked(ctx, node, Operand(scores, sizes, node.inputs[0]))
     width = (ctx.shape(node.inputs[2]) or ())[-1]
-    width = width if len(ctx.shape(node.inputs[2]) or ()) == 4 else width // shared  # noqa: PLR2004
+    width = width if len(ctx.shape(node.inputs[2]) or ()) == 4 else width // shared
     result = ctx.align(
         [
             Operand(scores, sizes, node.inputs[0]),
@@ -87,9 +87,7 @@ def attention(ctx: LabelContext, node: Node) -> None:
         ]
     )  # fmt: skip
     names = {BATCH: 0, STEP: 1, GROUP: 2, SHARE: 3, VALUE: 4}
-    flat = ctx.reshape(
-        ctx.shift(result, names), (*inner[:4], width), (batch, steps, heads, width)
-    )
+    flat = ctx.reshape(ctx.shift(result, names), (*inner[:4], width), (batch, steps, heads, width))
     merge_heads(ctx, node.outputs[0], flat, (batch, steps, heads, width))
     if node.output(3):
         shown = ctx.reshape(ctx.shift(scores, names), (*inner[:4], 1), (batch, steps, heads, 1))
@@ -130,9 +128,7 @@ def _masked(ctx: LabelContext, node: Node, scores: Operand) -> Factors:
         shared = scores.sizes[GROUP]
         split = (shared, full[1] // shared) if full[1] > 1 else (1, 1)
         view = (full[0], *split, full[2])
-        mask = ctx.shift(
-            ctx.reshape(mask, full[:3], view), {0: BATCH, 1: GROUP, 2: SHARE, 3: STEP}
-        )
+        mask = ctx.shift(ctx.reshape(mask, full[:3], view), {0: BATCH, 1: GROUP, 2: SHARE, 3: STEP})
         sizes = dict(zip((BATCH, GROUP, SHARE, STEP), view, strict=True))
         operands.append(Operand(mask, sizes, key))
     if node.input(6):
@@ -154,7 +150,7 @@ def attention_heads(cuts: Cuts, node: Node) -> Change:
     heads, shared = head_counts(cuts, node)
     query = cuts.old_shape(node.inputs[0])
     size, left = query[-1], cuts.shape(node.inputs[0])[-1]
-    if len(query) == 3:  # noqa: PLR2004
+    if len(query) == 3:
         attributes["q_num_heads"] = heads_left(cuts, node.inputs[0], heads)
         attributes["kv_num_heads"] = heads_left(cuts, node.inputs[1], shared)
         size, left = size // heads, left // int(attributes["q_num_heads"])

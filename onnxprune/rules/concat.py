@@ -55,6 +55,6 @@ def split_sizes(cuts: Cuts, node: Node) -> Change:
     new = [cuts.size(k, axis) for k in node.outputs]
     if new == [cuts.old_shape(k)[axis] for k in node.outputs]:
         return Change()
-    if node.opset < 13:  # noqa: PLR2004 - the sizes are an attribute
+    if node.opset < 13:
         return Change(attributes={"split": new})
     return Change(attributes={"num_outputs": None}, operands={1: new})

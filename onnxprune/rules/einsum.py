@@ -21,7 +21,9 @@ def parse(equation: str, ranks: Sequence[int]) -> tuple[list[str], str] | None:
     left, arrow, result = equation.partition("->")
     terms = left.split(",")
     spare = [c for c in string.ascii_letters if c not in equation]
-    widest = max((r - len(t) + 3 for t, r in zip(terms, ranks, strict=True) if "..." in t), default=0)
+    widest = max(
+        (r - len(t) + 3 for t, r in zip(terms, ranks, strict=True) if "..." in t), default=0
+    )
     dots = "".join(spare[:widest])
     expanded = []
     for term, rank in zip(terms, ranks, strict=True):

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from onnxprune.core.labels import Factors
 
 UNARY = (
-    "Abs Acos Acosh Asin Asinh Atan Atanh BitCast BitwiseNot Cast Ceil Celu Cos Cosh Elu Erf Exp Floor "
-    "Gelu HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Log Mish Neg Not Reciprocal Relu "
-    "Round Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu"
+    "Abs Acos Acosh Asin Asinh Atan Atanh BitCast BitwiseNot Cast Ceil Celu Cos Cosh Elu Erf Exp "
+    "Floor Gelu HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Log Mish Neg Not Reciprocal "
+    "Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Swish Tan Tanh "
+    "ThresholdedRelu"
 ).split()
 NARY = (
     "Add And BitShift BitwiseAnd BitwiseOr BitwiseXor Clip Div Equal Greater GreaterOrEqual Less "
@@ -65,7 +66,7 @@ def meet(ctx: LabelContext, keys: list[str], rank: int) -> Factors:
 def nary(ctx: LabelContext, node: Node) -> None:
     """Operands broadcast to the right; labels that meet leave together."""
     shape = ctx.shape(node.outputs[0]) or ()
-    if node.since < 7 and node.attribute("axis") is not None:  # noqa: PLR2004 - old broadcasting
+    if node.since < 7 and node.attribute("axis") is not None:
         ctx.opaque(node, "broadcasting along a given axis (opset 6 and older)")
         return
     ctx.set(node.outputs[0], meet(ctx, [k for k in node.inputs if k], len(shape)))

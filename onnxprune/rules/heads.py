@@ -27,7 +27,7 @@ def rotary(ctx: LabelContext, node: Node) -> None:
     operands = [Operand(kept, dict(enumerate(view[:3])), node.inputs[0])]
     for key in node.inputs[1:4]:  # by batch and step, or tables that positions select from
         sizes = ctx.shape(key) or () if key else ()
-        if len(sizes) == 3 or (key and key == node.input(3)):  # noqa: PLR2004
+        if len(sizes) == 3 or (key and key == node.input(3)):
             angles = ctx.release(ctx.factors(key), (2,), "turned by its position in the head")
             operands.append(Operand(angles, {0: sizes[0], 1: sizes[1]}, key))
     merge_heads(ctx, node.outputs[0], ctx.align(operands), view)
@@ -37,7 +37,7 @@ def rotary(ctx: LabelContext, node: Node) -> None:
 def rotary_heads(cuts: Cuts, node: Node) -> Change:
     """Write the number of heads."""
     heads = int(node.attribute("num_heads", 0))
-    if not heads or len(cuts.old_shape(node.inputs[0])) != 3:  # noqa: PLR2004
+    if not heads or len(cuts.old_shape(node.inputs[0])) != 3:
         return Change()
     return Change(attributes={"num_heads": heads_left(cuts, node.inputs[0], heads)})
 
@@ -81,7 +81,7 @@ def _state_parts(ctx: LabelContext, node: Node, heads: int) -> list[Operand]:
             operands.append(Operand(ctx.shift(kept, {0: BATCH}), {BATCH: shape[0]}, key))
             continue
         factors, view = split_heads(ctx, key, heads)
-        values = position == 2  # noqa: PLR2004
+        values = position == 2
         kept = ctx.release(factors, (1,) if values else (1, 3), STEPS)
         sizes = {BATCH: shape[0], GROUP: heads, VALUE: view[3] if values else 1}
         operands.append(Operand(ctx.shift(kept, {0: BATCH, 2: GROUP, 3: VALUE}), sizes, key))

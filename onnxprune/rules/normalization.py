@@ -36,9 +36,7 @@ def _data(ctx: LabelContext, node: Node) -> Operand:
     return Operand(ctx.factors(node.inputs[0]), dict(enumerate(shape)), node.inputs[0])
 
 
-def normalised(
-    ctx: LabelContext, factors: Factors, axes: Collection[int], reason: str
-) -> Factors:
+def normalised(ctx: LabelContext, factors: Factors, axes: Collection[int], reason: str) -> Factors:
     """Mark labels along normalised axes as approximate.
 
     Rows along those axes are compared position by position, so they lose the same indices.
@@ -105,9 +103,7 @@ def group_norm(ctx: LabelContext, node: Node) -> None:
     for key in node.inputs[1:3]:
         size = (ctx.shape(key) or (1,))[0]
         per_group = groups if size == groups else shape[1]
-        vector = ctx.reshape(
-            ctx.factors(key), (per_group,), (groups, per_group // groups)
-        )
+        vector = ctx.reshape(ctx.factors(key), (per_group,), (groups, per_group // groups))
         vector = ctx.release(vector, (1,), "belongs to a normalisation group")
         inner = ctx.align(
             [
@@ -155,7 +151,7 @@ def softmax(ctx: LabelContext, node: Node) -> None:
     """Normalise over one axis (over all from it on before opset 13)."""
     factors = ctx.factors(node.inputs[0])
     rank = len(ctx.shape(node.inputs[0]) or ())
-    modern = node.since >= 13  # noqa: PLR2004
+    modern = node.since >= 13
     axis = int(node.attribute("axis", -1 if modern else 1)) % max(rank, 1)
     axes = (axis,) if modern else range(axis, rank)
     reason = f"{node.op} normalises over this axis"

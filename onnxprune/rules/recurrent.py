@@ -37,7 +37,10 @@ def recurrent(ctx: LabelContext, node: Node) -> None:
     ctx.consumes(node, 0, (2,))
     ctx.consumes(node, 2, (2,))  # a unit that leaves is no longer fed back
     summed = ctx.contract(
-        [Operand(x, {BATCH: batch, INPUT: inputs}, x_key), Operand(w, {INPUT: inputs, HIDDEN: hidden}, w_key)],
+        [
+            Operand(x, {BATCH: batch, INPUT: inputs}, x_key),
+            Operand(w, {INPUT: inputs, HIDDEN: hidden}, w_key),
+        ],
         (INPUT,),
     )
     space = {HIDDEN: hidden}
@@ -69,9 +72,7 @@ def recurrent(ctx: LabelContext, node: Node) -> None:
             ctx.set(key, ctx.shift(units, {HIDDEN: last, BATCH: 0 if batch_first else last - 1}))
 
 
-def _units(
-    ctx: LabelContext, key: str, gates: int, hidden: int, inputs: int | None
-) -> Factors:
+def _units(ctx: LabelContext, key: str, gates: int, hidden: int, inputs: int | None) -> Factors:
     """View weights [directions, gates * hidden(, inputs)] and unite the gates of a unit."""
     shape = ctx.shape(key) or ()
     if shape[1] != gates * hidden:

@@ -31,9 +31,7 @@ def reduced_axes(ctx: LabelContext | Cuts, node: Node) -> list[int] | None:
     return sorted({int(a) % rank for a in axes})
 
 
-@rule(
-    *ZERO_IS_NEUTRAL, "ReduceMax", "ReduceMin", "ReduceProd", "ReduceLogSumExp"
-)
+@rule(*ZERO_IS_NEUTRAL, "ReduceMax", "ReduceMin", "ReduceProd", "ReduceLogSumExp")
 def reduce(ctx: LabelContext, node: Node) -> None:
     """Axes that are not reduced pass."""
     axes = reduced_axes(ctx, node)

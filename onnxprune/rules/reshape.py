@@ -49,7 +49,7 @@ def squeeze_axes(cuts: Cuts, node: Node) -> Change:
     if node.input(1) or node.attribute("axes"):
         return Change()
     axes = [a for a, size in enumerate(cuts.old_shape(node.inputs[0])) if size == 1]
-    if node.since < 13:  # noqa: PLR2004 - axes are an attribute
+    if node.since < 13:
         return Change(attributes={"axes": axes})
     return Change(operands={1: axes})
 

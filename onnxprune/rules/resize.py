@@ -51,7 +51,7 @@ def _scales(ctx: LabelContext, node: Node) -> list[float] | None:
     given = node.attribute("scales")
     if given is not None:
         return [float(s) for s in given]
-    position = 2 if node.op == "Resize" and node.since > 10 else 1  # noqa: PLR2004
+    position = 2 if node.op == "Resize" and node.since > 10 else 1
     known = ctx.probed(node.input(position))
     return [] if known is None else [float(s) for s in known]
 

@@ -12,6 +12,8 @@ from onnxprune.core.labels import Factor
 from onnxprune.core.registry import rule, update
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from onnxprune.core.context import LabelContext
     from onnxprune.core.cuts import Cuts
     from onnxprune.core.graph import Node
@@ -23,7 +25,7 @@ def slice_operands(ctx: LabelContext | Cuts, node: Node) -> dict[int, slice] | N
     shape = ctx.old_shape(node.inputs[0])
     if shape is None:
         return None
-    if node.since < 10:  # noqa: PLR2004 - starts and ends are attributes
+    if node.since < 10:
         starts, ends = node.attribute("starts"), node.attribute("ends")
         axes, steps = node.attribute("axes"), None
     else:
@@ -105,11 +107,11 @@ def slice_bounds(cuts: Cuts, node: Node) -> Change:
         before = cuts.count_before(node.inputs[0], axis, chosen.start) if axis in cut else None
         starts.append(before)
         ends.append(None if before is None else before + cuts.size(node.outputs[0], axis))
-    if node.since < 10:  # noqa: PLR2004
+    if node.since < 10:
         olds = node.attribute("starts"), node.attribute("ends")
         merged = [_merged(old, new) for old, new in zip(olds, (starts, ends), strict=True)]
         return Change(attributes={"starts": merged[0], "ends": merged[1]})
-    wanted = {}
+    wanted: dict[int, Sequence[int] | np.ndarray] = {}
     for position, new in ((1, starts), (2, ends)):
         known = cuts.known(node.inputs[position])
         if known is not None:

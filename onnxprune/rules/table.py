@@ -27,8 +27,8 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "operators.md"
 _HEAD = """# Operators
 
 What can be pruned through each operator of the `ai.onnx` domain, for opsets {oldest} to {newest}.
-A version is the opset in which a form of the operator came into force. What is not named here passes
-nothing: its inputs keep all their channels, and `onnxprune analyze` says so.
+A version is the opset in which a form of the operator came into force. What is not named here
+passes nothing: its inputs keep all their channels, and `onnxprune analyze` says so.
 
 This page is generated: `python -m onnxprune.rules.table --write`.
 
@@ -134,7 +134,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     fresh = DOCUMENT.is_file() and DOCUMENT.read_text(encoding="utf-8") == document()
     if not fresh:
-        sys.stderr.write(f"{DOCUMENT.name} is out of date: python -m onnxprune.rules.table --write\n")
+        sys.stderr.write(
+            f"{DOCUMENT.name} is out of date: python -m onnxprune.rules.table --write\n"
+        )
     return 0 if fresh else 1
 
 

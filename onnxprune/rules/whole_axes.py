@@ -93,7 +93,7 @@ def fourier(ctx: LabelContext, node: Node) -> None:
     """The transformed axis and the pair of real and imaginary part stay, the others pass."""
     rank = _rank(ctx, node)
     axis = np.asarray(node.attribute("axis", 1))
-    if node.since >= 20:  # noqa: PLR2004 - the axis is an operand
+    if node.since >= 20:
         known = ctx.known(node.inputs[2]) if node.input(2) else np.asarray(-2)
         if known is None:
             ctx.opaque(node, "the axis is computed")

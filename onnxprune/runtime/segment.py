@@ -117,7 +117,7 @@ class Mask:
     keep: Array
 
 
-def open_segment(
+def open_segment(  # noqa: C901 - where a value comes from has many cases
     program: Program,
     numbers: Sequence[int],
     wanted: Iterable[str],
@@ -195,7 +195,7 @@ def open_segment(
     session = open_session(model.SerializeToString(), optimize=True, threads=threads)
 
     def call(feed: Feed) -> dict[str, Array]:
-        values = run(session, {**{n: feed[n] for n in outside}, **fed})  # type: ignore[dict-item]
+        values = run(session, {**{n: feed[n] for n in outside}, **fed})
         return {n: v for n, v in zip(wanted, values, strict=True) if v is not None}
 
     return call
@@ -253,5 +253,6 @@ def _masked(
 
 
 def _info(name: str, array: Array) -> onnx.ValueInfoProto:
-    kind = TensorProto.STRING if array.dtype.kind == "O" else helper.np_dtype_to_tensor_dtype(array.dtype)
+    strings = array.dtype.kind == "O"
+    kind = TensorProto.STRING if strings else helper.np_dtype_to_tensor_dtype(array.dtype)
     return helper.make_tensor_value_info(name, kind, [None] * array.ndim)

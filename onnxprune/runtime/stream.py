@@ -34,14 +34,13 @@ class _Values:
         self._held = 0
 
     def put(self, batch: int, name: str, array: Array) -> None:
-        if self._held + array.nbytes > self._budget and array.nbytes >= _SPILL_FROM:
-            if array.dtype.kind != "O":
-                file = tempfile.TemporaryFile(prefix="onnxprune-")  # noqa: SIM115 - lives as the map
+        full = self._held + array.nbytes > self._budget
+        if full and array.nbytes >= _SPILL_FROM and array.dtype.kind != "O":
+            with tempfile.TemporaryFile(prefix="onnxprune-") as file:  # lives on as the map
                 spilled = np.memmap(file, array.dtype, "w+", shape=array.shape)
-                spilled[...] = array
-                file.close()
-                self.batches[batch][name] = spilled
-                return
+            spilled[...] = array
+            self.batches[batch][name] = spilled
+            return
         self._held += array.nbytes
         self.batches[batch][name] = array
 
@@ -66,7 +65,7 @@ class TwinStream:
     """
 
     def __init__(
-        self, program: Program, feeds: Sequence[Feed], *, budget: int = 2 << 30, threads: int = 1
+        self, program: Program, feeds: Sequence[Feed], *, budget: int = 1 << 30, threads: int = 1
     ) -> None:
         self.program = program
         self.weights: dict[str, Array] = {}
@@ -159,7 +158,7 @@ class TwinStream:
             self.program, numbers, wanted,
             weights={} if original else self.weights,
             masks=() if original else [m for m in self.masks if m.step in set(numbers)],
-            biases={} if original else {n: b for n, b in self.biases.items() if n in set(numbers)},
+            biases={} if original else self.biases,
             like=like, threads=self._threads,
         )  # fmt: skip
         for batch in range(self.batches):

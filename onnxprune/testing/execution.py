@@ -1,4 +1,4 @@
-"""Run models of a single node: in ONNX Runtime, or in onnx's reference where that one lacks them."""
+"""Run models of a single node in ONNX Runtime, or in onnx's reference where that lacks them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def run_in_runtime(model: onnx.ModelProto, feed: Mapping[str, Value]) -> Outputs
         if entry.domain in ("", "ai.onnx"):
             entry.version = min(entry.version, NEWEST_OPSET)
     with quiet_stderr():
-        return run_outputs(open_session(copy.SerializeToString(), optimize=False), dict(feed))
+        session = open_session(copy.SerializeToString(), optimize=False)
+        return run_outputs(session, dict(feed))  # type: ignore[arg-type]  # lists nest in tests
 
 
 def run_in_reference(model: onnx.ModelProto, feed: Mapping[str, Value]) -> Outputs:

@@ -2,8 +2,8 @@
 
 The text is onnx's own syntax for graphs. Values declared between `<` and `>` that no node makes are
 weights. A line names the number of atoms of a group and the parameter axes they leave from:
-`6 w.0 b.0 v.1`, with a range of indices where a group covers part of an axis, `rows` for whole heads
-or convolution groups, `even` where rows must keep equally many, and `~` when it is not exact.
+`6 w.0 b v.1`, with a range of indices where a group covers part of an axis, `rows` for whole
+heads or convolution groups, `even` where rows must keep equally many, and `~` when it is not exact.
 """
 
 from __future__ import annotations

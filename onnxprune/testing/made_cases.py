@@ -19,11 +19,30 @@ if TYPE_CHECKING:
 OPSET = 21
 IR_VERSION = 10
 
+Content = np.ndarray | np.generic
 
-def made_case(  # noqa: PLR0913 - a node has many parts
+
+def floats(*shape: int, seed: int = 0, low: float = -2.0) -> np.ndarray:
+    """Return numbers between `low` and 2."""
+    rng = np.random.default_rng((seed, *shape))
+    return rng.uniform(low, 2.0, shape).astype(np.float32)
+
+
+def octets(*shape: int, kind: type = np.uint8) -> np.ndarray:
+    """Return numbers of eight bits."""
+    info = np.iinfo(kind)
+    return np.random.default_rng(shape).integers(info.min, info.max, shape, kind, endpoint=True)
+
+
+def integers(*values: int) -> np.ndarray:
+    """Return a vector of 64-bit integers."""
+    return np.array(values, np.int64)
+
+
+def made_case(
     name: str,
     op: str,
-    inputs: Sequence[np.ndarray | None],
+    inputs: Sequence[Content | None],
     *,
     outputs: int | Sequence[str] = 1,
     opset: int = OPSET,
@@ -67,7 +86,7 @@ def made_case(  # noqa: PLR0913 - a node has many parts
     return NodeCase(name, model, dict(given), {}, rtol=1e-3, atol=1e-7, expanded=False)
 
 
-def text_case(name: str, text: str, inputs: Sequence[np.ndarray], *, opset: int = OPSET) -> NodeCase:
+def text_case(name: str, text: str, inputs: Sequence[Content], *, opset: int = OPSET) -> NodeCase:
     """Make a case from a graph of one node in onnx's text syntax.
 
     Example:

@@ -1,8 +1,8 @@
 """Find axes that a rule freezes although slicing them would have been right.
 
 The price of caution: an index is taken out of an input by brute force, alone or together with an
-axis of the same size of each other input, and the outputs are compared with the original ones without
-that index, or with those of an input that is zero there.
+axis of the same size of each other input, and the outputs are compared with the original ones
+without that index, or with those of an input that is zero there.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import onnx
 
     from onnxprune.core.dependencies import Dependencies
-    from onnxprune.testing.execution import Engine, Outputs
+    from onnxprune.testing.execution import Engine
     from onnxprune.testing.node_cases import NodeCase, Value
 
     Feed = dict[str, Value]
@@ -55,9 +55,7 @@ def needlessly_frozen(case: NodeCase) -> list[tuple[str, int]]:
     found = first_engine(_any_size(model), feeds[0]) if frozen else None
     if found is None:
         return []
-    return [
-        place for place in frozen if _could_leave(_any_size(model), found[0], feeds, place)
-    ]
+    return [place for place in frozen if _could_leave(_any_size(model), found[0], feeds, place)]
 
 
 def _frozen(deps: Dependencies, names: list[str]) -> Iterator[tuple[str, int]]:
@@ -110,20 +108,19 @@ def _could_leave(
     return False
 
 
-def _fits(  # noqa: PLR0913, PLR0917 - one experiment
+def _fits(
     model: onnx.ModelProto, engine: Engine, feed: Feed, name: str, choice: Choice, index: int
 ) -> bool:
-    less = {n: np.delete(v, index, choice[n]) if n in choice else v for n, v in feed.items()}  # type: ignore[arg-type]
-    zeroed = np.array(feed[name])
+    less, zeroed = dict(feed), np.array(feed[name])
+    for other, axis in choice.items():
+        less[other] = np.delete(np.asarray(feed[other]), index, axis)
     np.moveaxis(zeroed, choice[name], 0)[index] = 0
     try:
         seen = engine(model, less)
         whole, masked = engine(model, feed), engine(model, {**feed, name: zeroed})
     except (OnnxPruneError, MemoryError):
         return False
-    return all(
-        _matches(whole[o], masked[o], seen[o], index) for o in whole
-    )
+    return all(_matches(whole[o], masked[o], seen[o], index) for o in whole)
 
 
 def _matches(
@@ -139,7 +136,10 @@ def _matches(
             return False
         candidates = [zero]
         candidates += [
-            np.delete(v, index, a) for v in (full, zero) for a in range(v.ndim) if index < v.shape[a]
+            np.delete(v, index, a)
+            for v in (full, zero)
+            for a in range(v.ndim)
+            if index < v.shape[a]
         ]
         if not any(_equal(c, now) for c in candidates):
             return False

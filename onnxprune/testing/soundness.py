@@ -1,9 +1,9 @@
 """Check a rule on its operator: remove what the labels say, run, compare with the masked original.
 
-One node is a whole network here. Its inputs get labels of their own, as if they came from somewhere,
-or become weights; a random set of labels that may leave is chosen; inputs are sliced and the node is
-updated as in any pruned file. The outputs must be the slices of what the operator gives when the
-axes it sums over are zeroed instead. Any difference means that the rule is unsound.
+One node is a whole network here. Its inputs get labels of their own, as if they came from
+somewhere, or become weights; a random set of labels that may leave is chosen; inputs are sliced and
+the node is updated as in any pruned file. The outputs must be the slices of what the operator gives
+when the axes it sums over are zeroed instead. Any difference means that the rule is unsound.
 """
 
 from __future__ import annotations
@@ -41,50 +41,9 @@ if TYPE_CHECKING:
 
     Flags = NDArray[np.bool_]
 
-_UNFED = frozenset(
-    {TensorProto.INT4, TensorProto.UINT4, TensorProto.INT2, TensorProto.UINT2,
-     TensorProto.FLOAT4E2M1}
-)  # fmt: skip
 _TOLERANCE = {2: 2e-2, 1: 2e-1}
 """By bytes of an element; wider types have the default."""
 _DEFAULT_TOLERANCE = 1e-4
-
-
-@dataclass(frozen=True)
-class Style:
-    """Unusual labels of an input, as operators further up may have made them.
-
-    Attributes:
-        kind: `pair`, two axes with labels of their own for each row; `rows`, a pair whose rows may
-            also leave as wholes; `mixed`, labels that repeat along an axis, or stay.
-        axes: the two axes of a pair, rows first.
-    """
-
-    kind: Literal["pair", "rows", "mixed"]
-    axes: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One way to label a case.
-
-    Attributes:
-        case: operator, inputs and attributes.
-        constants: inputs that are weights or known operands.
-        styles: inputs with unusual labels.
-        seed: seed of the choice of labels.
-        approximate: whether labels that change a normalisation may leave; only shapes must fit then.
-    """
-
-    case: NodeCase
-    constants: frozenset[str] = frozenset()
-    styles: Mapping[str, Style] = field(default_factory=dict)
-    seed: int = 0
-    approximate: bool = False
-
-    def __str__(self) -> str:
-        styles = "".join(f", {n}: {s.kind} {s.axes}" for n, s in sorted(self.styles.items()))
-        return f"{self.case.name} (constant: {sorted(self.constants)}{styles}, seed {self.seed})"
 
 
 @dataclass(frozen=True)
@@ -100,71 +59,6 @@ class Outcome:
     error: str = ""
 
 
-def trials(case: NodeCase, *, count: int, seed: int = 0) -> Iterable[Trial]:
-    """Yield different ways to label a case, some plain, some with unusual labels.
-
-    The first one makes weights and operands of all but the first input; the second of operands
-    alone; the others draw. Every fourth removes what leaves only approximately as well.
-    """
-    operands = operand_inputs(case)
-    forced = unfed_inputs(case)
-    yield Trial(case, frozenset({*operands, *forced, *list(case.inputs)[1:]}) & plain(case), {}, seed)
-    for number in range(1, count):
-        rng = np.random.default_rng((seed, number))
-        chosen = {n for n in case.inputs if rng.random() < (0.7 if n in operands else 0.3)}
-        if number == 1:
-            chosen = set(operands)
-        styles = {}
-        for name in sorted(plain(case) - chosen) if number > 1 else ():
-            style = _draw_style(np.ndim(case.inputs[name]), rng)  # type: ignore[arg-type]
-            if style is not None:
-                styles[name] = style
-        constants = frozenset(chosen | forced) & plain(case)
-        yield Trial(case, constants, styles, seed + number, approximate=number % 4 == 3)  # noqa: PLR2004
-
-
-def _draw_style(rank: int, rng: np.random.Generator) -> Style | None:
-    kind = rng.choice(["plain", "pair", "rows", "mixed"])
-    if kind == "mixed":
-        return Style("mixed")
-    if kind == "plain" or rank < 2:  # noqa: PLR2004
-        return None
-    first, second = rng.permutation(rank)[:2].tolist()
-    return Style("pair" if kind == "pair" else "rows", (first, second))
-
-
-def operand_inputs(case: NodeCase) -> frozenset[str]:
-    """Return the inputs that can only hold shapes, indices or flags."""
-    schema = onnx.defs.get_schema(case.node.op_type, case.opset, case.node.domain)
-    types = {c.type_param_str: c.allowed_type_strs for c in schema.type_constraints}
-    found = set()
-    for position, name in enumerate(case.node.input):
-        formal = schema.inputs[min(position, len(schema.inputs) - 1)]
-        allowed = types.get(formal.type_str, ())  # a single type: scales, sizes, flags
-        if name and not any("float" in t or "int8" in t for t in allowed):
-            found.add(name)
-    return frozenset(found if found != set(case.inputs) else ())
-
-
-def unfed_inputs(case: NodeCase) -> frozenset[str]:
-    """Return the inputs that can only be initializers: empty ones, and types that cannot be fed."""
-    return frozenset(
-        n
-        for n in plain(case)
-        if not np.size(case.inputs[n]) or _elements(case, n) in _UNFED  # type: ignore[arg-type]
-    )
-
-
-def plain(case: NodeCase) -> frozenset[str]:
-    """Return the inputs that are tensors."""
-    return frozenset(n for n, v in case.inputs.items() if isinstance(v, np.ndarray))
-
-
-def _elements(case: NodeCase, name: str) -> int:
-    info = next(i for i in case.model.graph.input if i.name == name)
-    return int(info.type.tensor_type.elem_type)
-
-
 def model_of(trial: Trial) -> onnx.ModelProto:
     """Return the model of a trial: constants are initializers, other inputs have fixed shapes."""
     model = onnx.ModelProto()
@@ -174,14 +68,12 @@ def model_of(trial: Trial) -> onnx.ModelProto:
     for info in inputs:
         value = trial.case.inputs[info.name]
         if info.name in trial.constants:
-            array = np.ascontiguousarray(value)  # type: ignore[arg-type]
-            shape = np.shape(value)  # type: ignore[arg-type]
-            tensor = numpy_helper.from_array(array.reshape(shape), info.name)
-            model.graph.initializer.append(tensor)
+            array = np.asarray(value)
+            flat = np.ascontiguousarray(array).reshape(array.shape)  # scalars stay scalars
+            model.graph.initializer.append(numpy_helper.from_array(flat, info.name))
         elif isinstance(value, np.ndarray):
             kind = info.type.tensor_type.elem_type
-            info = helper.make_tensor_value_info(info.name, kind, value.shape)
-            model.graph.input.append(info)
+            model.graph.input.append(helper.make_tensor_value_info(info.name, kind, value.shape))
         else:
             model.graph.input.append(info)
     for output in model.graph.output:
@@ -198,9 +90,7 @@ def analyze_trial(trial: Trial, model: onnx.ModelProto) -> Dependencies:
             label_input(ctx, name, trial.styles.get(name), trial.seed)
 
     graph = build_graph(model)
-    return analyze_graph(
-        graph, concretize(graph, numpy_helper.to_array, [{}]), label_inputs=label
-    )
+    return analyze_graph(graph, concretize(graph, numpy_helper.to_array, [{}]), label_inputs=label)
 
 
 def label_input(ctx: LabelContext, name: str, style: Style | None, seed: int) -> None:
@@ -208,12 +98,12 @@ def label_input(ctx: LabelContext, name: str, style: Style | None, seed: int) ->
     shape = ctx.shape(name) or ()
     stub = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
     ctx.parameters[name] = Parameter(name, stub, shape)
-    if style is None or any(shape[a] < 2 for a in style.axes):  # noqa: PLR2004
+    if style is None or any(shape[a] < 2 for a in style.axes):
         return
     rng = np.random.default_rng((seed, *shape))
     factors: list[Factor] = []
     for axis, size in enumerate(shape):
-        if axis in style.axes or size < 2:  # noqa: PLR2004
+        if axis in style.axes or size < 2:
             continue
         labels = ctx.fresh(size)
         if style.kind == "mixed":
@@ -254,7 +144,7 @@ def check(trial: Trial) -> Outcome:
         return Outcome(1, f"{type(error).__name__}: {error}")
     for name, arrays in wanted.items():
         factors = deps.ctx.factors_of.get(name, ())
-        expected = [sliced(a, factors, removed) for a in arrays]
+        expected = [None if a is None else cut(a, factors, removed) for a in arrays]
         problem = _difference(trial, measure(name, expected, seen.get(name)), arrays)
         if problem:
             return Outcome(count, f"output {name}: {problem}")
@@ -283,9 +173,12 @@ def choose(
 
 
 def sliced(value: Value, factors: Factors, removed: Flags) -> Value:
+    """Return what remains of an input; sequences and optional values carry no labels."""
+    return cut(value, factors, removed) if isinstance(value, np.ndarray) else value
+
+
+def cut(value: np.ndarray, factors: Factors, removed: Flags) -> np.ndarray:
     """Return what remains of a value, from its labels alone."""
-    if not isinstance(value, np.ndarray):
-        return value
     if not value.size:
         return np.zeros([_size(value, a, factors, removed) for a in range(value.ndim)], value.dtype)
     masks = []
@@ -302,7 +195,9 @@ def sliced(value: Value, factors: Factors, removed: Flags) -> Value:
             message = f"rows along axis {axis} would keep different numbers of elements"
             raise OnnxPruneError(message)
         shape = (*keep.shape[:-1], int(counts.flat[0]) if counts.size else 0)
-        arrays = [np.moveaxis(np.moveaxis(a, axis, -1)[keep].reshape(shape), -1, axis) for a in arrays]
+        arrays = [
+            np.moveaxis(np.moveaxis(a, axis, -1)[keep].reshape(shape), -1, axis) for a in arrays
+        ]
     return arrays[0]
 
 
@@ -314,15 +209,15 @@ def _size(value: np.ndarray, axis: int, factors: Factors, removed: Flags) -> int
     return int(kept.sum())
 
 
-def _difference(
-    trial: Trial, found: OutputDifference, arrays: list[np.ndarray | None]
-) -> str:
+def _difference(trial: Trial, found: OutputDifference, arrays: list[np.ndarray | None]) -> str:
     if not found.shapes_equal or not found.dtypes_equal:
         return found.detail
     if trial.approximate:
         return ""
     if found.mismatches or found.nonfinite_mismatches:
-        return f"{found.mismatches + found.nonfinite_mismatches} of {found.elements} elements differ"
+        return (
+            f"{found.mismatches + found.nonfinite_mismatches} of {found.elements} elements differ"
+        )
     widths = [
         a.dtype.itemsize for a in itertools.chain(arrays, trial.case.inputs.values())
         if isinstance(a, np.ndarray) and a.dtype.kind in "fV"

@@ -92,8 +92,8 @@ def _operands_to_attributes(
             return None
         if not value.size:
             return None
-        single = schema.attributes[attribute].type in (onnx.defs.OpSchema.AttrType.INT,
-                                                       onnx.defs.OpSchema.AttrType.FLOAT)  # fmt: skip
+        kinds = onnx.defs.OpSchema.AttrType
+        single = schema.attributes[attribute].type in (kinds.INT, kinds.FLOAT)
         content = value.item() if single and value.size == 1 else value.tolist()
         node.attribute.append(helper.make_attribute(attribute, content))
         del node.input[position]

@@ -1,4 +1,4 @@
-"""Slice, Gather, Scatter, Pad, Resize and what else selects or adds indices: small graphs and the groups they have."""
+"""Slice, Gather, Scatter, Pad, Resize: small graphs and the groups they have."""
 
 from __future__ import annotations
 

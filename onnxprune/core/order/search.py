@@ -17,7 +17,7 @@ from onnxprune.core.order.classes import membership, triple_conflicts
 from onnxprune.core.order.pq_tree import Node, require
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 EXACT_SETS = 64
 """Streams with more distinct sets than this are only searched heuristically."""
@@ -130,16 +130,22 @@ class Search:
             self.best = max(self.best, self._climb(self._greedy(order), heaviest), key=self._weight)
 
     def _climb(self, chosen: int, heaviest: Sequence[int]) -> int:
-        """Force one missing set in, keep what fits with it, until that does not help any more."""
+        """Exchange sets for a missing one until that does not help any more."""
+        better: int | None = chosen
+        while better is not None:
+            chosen, weight = better, self._weight(better)
+            others = self._exchanges(chosen, heaviest)
+            better = next((other for other in others if self._weight(other) > weight), None)
+        return chosen
+
+    def _exchanges(self, chosen: int, heaviest: Sequence[int]) -> Iterator[int]:
+        """Force each missing set in turn into a collection and keep what fits with it."""
         missing = [s for s in heaviest if not chosen >> s & 1]
+        kept = [s for s in heaviest if chosen >> s & 1]
         for forced in missing:
             if self._effort <= 0:
-                break
-            kept = [s for s in heaviest if chosen >> s & 1]
-            other = self._greedy([forced, *kept, *missing])
-            if self._weight(other) > self._weight(chosen):
-                return self._climb(other, heaviest)
-        return chosen
+                return
+            yield self._greedy([forced, *kept, *missing])
 
     def _branch(self, fixed: int, open_: int, conflicts: Sequence[int], seen: int = 0) -> None:
         """Search all collections that contain `fixed` and else only sets of `open_`.
