@@ -23,7 +23,7 @@ from onnxprune.plans import draft_of, make_draft, read_plan
 from onnxprune.report.pruning import report_pruning
 from onnxprune.stages import Progress, Stages
 from onnxprune.staging import Staging
-from onnxprune.verification import Verification, verify_cut
+from onnxprune.verification import Verification, require_runnable, verify_cut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -185,7 +185,12 @@ def prune(  # as the command
     with stages.stage("analyze"):
         analysis = analyze(source, dims=dims)
     with stages.stage("plan"):
-        draft = _draft(analysis, options, f"{out.path.name}.data")
+        try:
+            draft = _draft(analysis, options, f"{out.path.name}.data")
+        except NothingToPruneError:
+            if verify:  # a model that cannot even run is not a small one, it is broken
+                require_runnable(analysis)
+            raise
     return _carry_out(analysis, draft, out, stages, requested(options))
 
 

@@ -86,7 +86,7 @@ def mac_terms(node: Node, rank: Callable[[str], int | None]) -> list[Term]:
     if node.domain or any(rank(k) is None for k in (*node.inputs, *node.outputs[:1]) if k):
         return []
     match node.op:
-        case "Conv" | "ConvInteger":
+        case "Conv" | "ConvInteger" | "DeformConv":
             return [Term(node, (*all_axes(node.outputs[0]), *all_axes(node.inputs[1], 1)))]
         case "QLinearConv":
             return [Term(node, (*all_axes(node.outputs[0]), *all_axes(node.inputs[3], 1)))]
@@ -101,12 +101,23 @@ def mac_terms(node: Node, rank: Callable[[str], int | None]) -> list[Term]:
             return [Term(node, (*all_axes(node.outputs[0]), inner))]
         case "Einsum":
             return _einsum(node, rank)
+        case "CausalConvWithState":
+            return [Term(node, (*all_axes(node.outputs[0]), (node.inputs[1], 2)))]
+        case "Attention":  # scores, then their product with the values
+            steps = [(node.inputs[1], (rank(node.inputs[1]) or 3) - 2)]
+            steps += [(node.inputs[4], 2)] if node.input(4) else []
+            sides = (node.inputs[0], node.outputs[0])
+            return [Term(node, (*all_axes(side), step)) for side in sides for step in steps]
+        case "LinearAttention" if node.output(1) and rank(node.outputs[1]):
+            width = (node.outputs[1], 3)  # the state is corrected, written and read
+            query, key = (all_axes(k) for k in node.inputs[:2])
+            return [Term(node, (*key, width), 2), Term(node, (*query, width))]
         case "LSTM" | "GRU" | "RNN":
             x, w, r = node.inputs[:3]
-            steps = ((x, 0), (x, 1))
+            outer = ((x, 0), (x, 1))
             return [
-                Term(node, (*steps, *all_axes(w))),
-                Term(node, (*steps, *all_axes(r))),
+                Term(node, (*outer, *all_axes(w))),
+                Term(node, (*outer, *all_axes(r))),
             ]
         case _:
             return []

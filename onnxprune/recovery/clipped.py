@@ -118,12 +118,12 @@ def refit_clipped(
             return turn < 2
 
         rows = (whole - folds[0]).rows
-        _iterate(part, train, clip, strength, TURNS, rows / len(train.fold), judge)
+        _iterate(part, train, clip, strength, TURNS, rows / len(train.fold), judge=judge)
     if turns == 0 and ridge == start.ridge:
         return start
     everything = Problem(whole, weight, bias, free=free)
     scale = whole.rows / len(samples.fold)
-    final = _iterate(everything, samples, clip, ridge, turns, scale, lambda *_: True)
+    final = _iterate(everything, samples, clip, ridge, turns, scale, judge=lambda *_: True)
     return replace(start, weight=final[0], bias=final[1], ridge=ridge)
 
 
@@ -139,6 +139,7 @@ def _iterate(
     ridge: float,
     turns: int,
     scale: float,
+    *,
     judge: Callable[[int, tuple[Array, Array]], bool],
 ) -> tuple[Array, Array]:
     solution = problem.at(ridge)

@@ -56,15 +56,45 @@ class Curve:
 
 @dataclass(slots=True)
 class _Consumer:
+    """A consumer with the moments of the samples that were held back."""
+
     site: Site
     weight: Array
     held: Array
     mean: Array
     scale: float
+    importance: float
 
-    def error(self, view: View, importance: float) -> float:
-        difference = view.weight / np.sqrt(importance) - self.weight
+    def error(self, view: View) -> float:
+        """Return the held-back error of its outputs, relative to their variance."""
+        difference = view.weight / np.sqrt(self.importance) - self.weight
         return float((difference * (self.held @ difference)).sum()) / self.scale
+
+    def replacement(self, view: View) -> tuple[Array, Array]:
+        """Return its weight as the view has it, and the shift of its bias."""
+        weight = view.weight / np.sqrt(self.importance)
+        shift = self.mean @ (self.weight - weight)
+        if self.site.pointwise:
+            shift = shift.reshape(self.site.rows.kernel, -1).sum(axis=0)
+        return self.site.collect(weight[None]), shift[None]
+
+
+def _consumer(
+    group: Group, site: Site, parts: Sequence[Moments], weight: Array, ridge: float
+) -> tuple[_Consumer, View]:
+    held = parts[0]
+    train = total(parts[1:]) if len(parts) > 1 else held
+    matrix = site.spread(weight)[0]
+    if site.pointwise:
+        norms = np.sqrt(np.square(matrix).sum(axis=1))[None]
+        train, held = train.scaled(norms), held.scaled(norms)
+    importance = train.rows / variance(train)
+    damp = ridge + 0.1 * len(matrix) / max(train.rows, 1.0)
+    features = features_of(site, group.atoms.tolist())
+    view = make_view(train, matrix, features, ridge=damp, refit=False, importance=importance)
+    mean = held.gram[0, :-1, -1] / max(held.rows, 1.0)
+    centred = held.gram[0, :-1, :-1] - held.rows * np.outer(mean, mean)
+    return _Consumer(site, matrix, centred, mean, variance(held), importance), view
 
 
 def group_curve(
@@ -84,58 +114,34 @@ def group_curve(
         folds: moments on the original network by node number.
         weight_of: current weights of a site [1, features, outputs].
         ridge: ridge of the inverses.
-        measure: runs the whole network with some sites' weights and bias shifts replaced and returns the
-            relative error of its outputs.
+        measure: runs the whole network with some sites' weights and bias shifts replaced, and
+            returns the relative error of its outputs.
     """
-    atoms = group.atoms.tolist()
-    views, consumers = [], []
-    for site in sites:
-        parts = folds.get(site.number)
-        if parts is None or site.groups > 1:
-            continue
-        held = parts[0]
-        train = total(parts[1:]) if len(parts) > 1 else held
-        weight = site.spread(weight_of(site))[0]
-        dims = len(weight)
-        damp = ridge + 0.1 * dims / max(train.rows, 1.0)
-        if site.pointwise:
-            norms = np.sqrt(np.square(weight).sum(axis=1))[None]
-            train, held = train.scaled(norms), held.scaled(norms)
-        importance = train.rows / variance(train)
-        views.append(
-            make_view(
-                train, weight, features_of(site, atoms), ridge=damp, refit=False,
-                importance=importance,
-            )  # fmt: skip
-        )
-        mean = held.gram[0, :-1, -1] / max(held.rows, 1.0)
-        centred = held.gram[0, :-1, :-1] - held.rows * np.outer(mean, mean)
-        consumers.append(
-            (_Consumer(site, weight, centred, mean, variance(held)), importance)
-        )
-    if not views:
+    pairs = [
+        _consumer(group, site, folds[site.number], weight_of(site), ridge)
+        for site in sites
+        if site.number in folds and site.groups == 1
+    ]
+    if not pairs:
         counts = np.arange(group.size + 1)
         return Curve(group, counts, np.zeros(len(counts)), np.zeros(group.size))
     marks = {max(1, round(f * group.size)) for f in np.linspace(0, 0.95, _POINTS)}
     probes = {max(1, round(f * group.size)) for f in PROBED} if measure is not None else set()
     local: dict[int, float] = {}
     probed: dict[int, float] = {}
+    before = 0
 
     def watch(count: int) -> None:
-        if count in marks or count in probes:
-            local[count] = sum(c.error(v, i) for (c, i), v in zip(consumers, views, strict=True))
-        if count in probes and measure is not None:
-            new = {}
-            for (c, importance), view in zip(consumers, views, strict=True):
-                weight = view.weight / np.sqrt(importance)
-                shift = c.mean @ (c.weight - weight)
-                if c.site.pointwise:
-                    shift = shift.reshape(c.site.rows.kernel, -1).sum(axis=0)
-                new[c.site.number] = (c.site.collect(weight[None]), shift[None])
-            probed[count] = measure(new)
+        nonlocal before
+        passed = range(before + 1, count + 1)
+        before = count
+        if any(n in marks or n in probes for n in passed):
+            local[count] = sum(c.error(v) for c, v in pairs)
+        if measure is not None and any(n in probes for n in passed):
+            probed[count] = measure({c.site.number: c.replacement(v) for c, v in pairs})
 
-    most = max(marks | probes)
-    order = greedy_order(views, group.size, min(most, group.size - 1), watch=watch)
+    most = min(max(marks | probes), group.size - 1)
+    order = greedy_order([v for _, v in pairs], group.size, most, watch=watch)
     scores = np.empty(group.size)
     scores[order.atoms] = np.arange(group.size, dtype=np.float64)
     counts = np.array([0, *sorted(local)])

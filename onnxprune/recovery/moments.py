@@ -1,8 +1,8 @@
 """Second moments of a site: all that scores, solutions and held-back errors need.
 
 Rows carry a constant last feature, so that means and the bias come out of the same matrices.
-Moments are kept per fold of the samples; leaving a fold out gives training moments, the fold itself tells
-the error on samples that the solution has not seen.
+Moments are kept per fold of the samples; leaving a fold out gives training moments, the fold itself
+tells the error on samples that the solution has not seen.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class Path:
         if missing.shape != original.shape:
             return original
         factor = self.per_channel(self.inverse(), original.ndim)
-        return original + missing * factor.astype(original.dtype)
+        return np.asarray(original + missing * factor.astype(original.dtype))
 
     def offset(self, stream: TwinStream, batch: int, like: Array) -> Array:
         """Return what is added to the scaled output on its way to the activation."""

@@ -172,8 +172,10 @@ class Repair:
                 parts.append(
                     (
                         np.concatenate([seen, ones], axis=2).astype(np.float32, copy=False),
-                        goal[:, :, chosen], extra[:, :, chosen], batch % self._folds,
-                    )  # fmt: skip
+                        goal[:, :, chosen],
+                        extra[:, :, chosen],
+                        batch % self._folds,
+                    )
                 )
         return Samples(
             np.concatenate([p[0] for p in parts], axis=1),

@@ -127,7 +127,8 @@ class TwinStream:
         found = []
         for number in range(start, stop):
             step = self.program.steps[number]
-            if number in masked or any(r in self._diverged or r in self.weights for r in step.reads):
+            changed = any(r in self._diverged or r in self.weights for r in step.reads)
+            if changed or number in masked:
                 found.append(number)
                 self._diverged.update(step.writes)
         return found

@@ -14,14 +14,8 @@ import numpy as np
 
 from onnxprune.errors import OnnxPruneError
 from onnxprune.testing.execution import first_engine
-from onnxprune.testing.soundness import (
-    Trial,
-    analyze_trial,
-    model_of,
-    operand_inputs,
-    plain,
-    unfed_inputs,
-)
+from onnxprune.testing.soundness import analyze_trial, model_of
+from onnxprune.testing.trials import Trial, operand_inputs, plain, unfed_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

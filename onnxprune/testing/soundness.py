@@ -9,8 +9,8 @@ when the axes it sums over are zeroed instead. Any difference means that the rul
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -27,17 +27,17 @@ from onnxprune.rewrite import rewrite
 from onnxprune.rewrite.mask import masked_model
 from onnxprune.runtime.difference import measure
 from onnxprune.testing.execution import first_engine
+from onnxprune.testing.trials import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from numpy.typing import NDArray
 
     from onnxprune.core.context import LabelContext
     from onnxprune.core.dependencies import Dependencies
     from onnxprune.core.labels import Factors
     from onnxprune.runtime.difference import OutputDifference
-    from onnxprune.testing.node_cases import NodeCase, Value
+    from onnxprune.testing.node_cases import Value
+    from onnxprune.testing.trials import Style, Trial
 
     Flags = NDArray[np.bool_]
 

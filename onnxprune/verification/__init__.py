@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from onnxprune.verification.equivalence import Verification, compare_files, verify_cut
+from onnxprune.verification.equivalence import (
+    Verification,
+    compare_files,
+    require_runnable,
+    verify_cut,
+)
 
-__all__ = ["Verification", "compare_files", "verify_cut"]
+__all__ = ["Verification", "compare_files", "require_runnable", "verify_cut"]

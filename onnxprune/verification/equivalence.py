@@ -138,6 +138,16 @@ def verify_outputs(
     return _at_runnable_sizes(analysis, analysis.model.path, pruned, progress)
 
 
+def require_runnable(analysis: Analysis) -> None:
+    """Run the original as it is.
+
+    Raises:
+        InvalidModelError: it runs at none of the sizes that were tried.
+    """
+    path = analysis.model.path
+    _at_runnable_sizes(analysis, path, path, None)
+
+
 def _at_runnable_sizes(
     analysis: Analysis, reference: Path, pruned: Path, progress: Callable[[int, int], None] | None
 ) -> Verification:

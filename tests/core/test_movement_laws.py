@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from onnxprune.testing.node_cases import NodeCase
-from onnxprune.testing.soundness import Style, Trial, check
+from onnxprune.testing.soundness import check
+from onnxprune.testing.trials import Style, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable

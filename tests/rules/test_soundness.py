@@ -13,7 +13,8 @@ import pytest
 from onnxprune.core.registry import RULES
 from onnxprune.testing.made_cases import made_case
 from onnxprune.testing.needless import needlessly_frozen
-from onnxprune.testing.soundness import Style, Trial, check, trials
+from onnxprune.testing.soundness import check
+from onnxprune.testing.trials import Style, Trial, trials
 from onnxprune.testing.versions import older_cases
 
 if TYPE_CHECKING:

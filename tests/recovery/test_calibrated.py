@@ -1,0 +1,143 @@
+"""Choosing and repairing with samples, end to end on small networks."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from onnxprune.allocation import Target
+from onnxprune.analysis import analyze_model
+from onnxprune.calibrated import Calibration, calibrate, repaired_analysis
+from onnxprune.io import write_model
+from onnxprune.recovery.sites import find_sites
+from onnxprune.rewrite import rewrite
+from onnxprune.runtime.segment import Program
+from onnxprune.runtime.session import open_session, run
+from onnxprune.runtime.stream import TwinStream
+from onnxprune.selection import Settings
+from onnxprune.verification import verify_cut
+
+
+@pytest.fixture
+def network(tmp_path):
+    """A residual network: convolutions with and without bias, depthwise, MatMul with Add, Gemm."""
+    rng = np.random.default_rng(0)
+    weights = {
+        "w1": (12, 3, 3, 3), "b1": (12,), "w2": (16, 12, 3, 3), "w3": (16, 1, 3, 3),
+        "w4": (12, 16, 1, 1), "m": (12, 20), "mb": (20,), "g": (5, 20), "gb": (5,),
+    }  # fmt: skip
+    arrays = {
+        k: (rng.normal(size=s) / np.sqrt(max(1, np.prod(s[1:])))).astype(np.float32)
+        for k, s in weights.items()
+    }
+    pad = {"pads": [1, 1, 1, 1]}
+    nodes = [
+        helper.make_node("Conv", ["x", "w1", "b1"], ["a"], **pad),
+        helper.make_node("Relu", ["a"], ["ar"]),
+        helper.make_node("Conv", ["ar", "w2"], ["b"], **pad),
+        helper.make_node("Relu", ["b"], ["br"]),
+        helper.make_node("Conv", ["br", "w3"], ["c"], group=16, **pad),
+        helper.make_node("Clip", ["c", "zero", "six"], ["cr"]),
+        helper.make_node("Conv", ["cr", "w4"], ["d"]),
+        helper.make_node("Add", ["ar", "d"], ["s"]),
+        helper.make_node("GlobalAveragePool", ["s"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["f"]),
+        helper.make_node("MatMul", ["f", "m"], ["h"]),
+        helper.make_node("Add", ["h", "mb"], ["hb"]),
+        helper.make_node("Relu", ["hb"], ["hr"]),
+        helper.make_node("Gemm", ["hr", "g", "gb"], ["y"], transB=1),
+    ]
+    arrays |= {"zero": np.float32(0), "six": np.float32(6)}
+    graph = helper.make_graph(
+        nodes, "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 5])],
+        [numpy_helper.from_array(np.asarray(a), k) for k, a in arrays.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+    onnx.checker.check_model(model)
+    path = tmp_path / "net.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def samples(count: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    mixing = np.random.default_rng(9).normal(size=(6, 192)).astype(np.float32)
+    return (rng.normal(size=(count, 6)).astype(np.float32) @ mixing).reshape(count, 3, 8, 8)
+
+
+def outputs(path, x: np.ndarray) -> np.ndarray:
+    return run(open_session(path, optimize=True), {"x": x})[0]
+
+
+def cut(analysis, calibrated, path):
+    full = repaired_analysis(analysis, calibrated)
+    removed = full.removed_labels(calibrated.plan)
+    made = rewrite(full.proto, full.model.array, full.deps, removed, copies=full.copies)
+    write_model(made.proto, path, source=full.model, arrays=made.arrays)
+    return full, removed
+
+
+def test_every_weight_is_found(network):
+    found = find_sites(analyze_model(network).deps)
+    assert [s.node.op for s in found.sites] == ["Conv", "Conv", "Conv", "Conv", "MatMul", "Gemm"]
+    assert not found.masked
+    assert [s.bias.parameter for s in found.sites] == ["b1", "", "", "", "mb", "gb"]
+
+
+@pytest.mark.parametrize("budget", [1 << 30, 1])
+def test_both_streams_follow_their_weights(network, budget):
+    analysis = analyze_model(network)
+    program = Program(analysis.proto, analysis.model.array)
+    x = samples(8)
+    stream = TwinStream(program, [{"x": x[:4]}, {"x": x[4:]}], budget=budget)
+    stream.move(2)
+    assert not stream.differs("ar")
+    stream.weights["w2"] = np.zeros((16, 12, 3, 3), np.float32)
+    stream.biases[2] = np.ones(16, np.float32)
+    stream.move(6)
+    assert stream.differs("cr")
+    assert not stream.differs("ar")
+    stream.finish()
+    np.testing.assert_allclose(stream.original("y", 1), outputs(network, x[4:]), atol=1e-5)
+    changed = onnx.load(network)
+    for tensor in changed.graph.initializer:
+        if tensor.name == "w2":
+            tensor.CopyFrom(numpy_helper.from_array(np.zeros((16, 12, 3, 3), np.float32), "w2"))
+    changed.graph.node[2].input.append("extra")
+    changed.graph.initializer.append(numpy_helper.from_array(np.ones(16, np.float32), "extra"))
+    onnx.save(changed, network)
+    np.testing.assert_allclose(stream.changed("y", 1), outputs(network, x[4:]), atol=1e-5)
+
+
+@pytest.mark.parametrize("metric", ["ratio", "macs", "params"])
+def test_repair_is_exact_and_better_than_none(network, tmp_path, metric):
+    analysis = analyze_model(network)
+    settings = Settings(Target(metric, 0.4), criterion="obs")
+    feeds = [{"x": samples(64)}]
+    test = samples(64, seed=1)
+    wanted = outputs(network, test)
+    errors = {}
+    for recovery in ("none", "bias", "least-squares"):
+        done = Calibration(analysis, settings, feeds, recovery).run()
+        path = tmp_path / f"{recovery}.onnx"
+        full, removed = cut(analysis, done, path)
+        assert verify_cut(full, removed, path).exact
+        errors[recovery] = float(np.square(outputs(path, test) - wanted).mean())
+        if metric != "ratio":
+            assert done.plan.predicted[metric] <= 0.6
+    assert errors["least-squares"] < 0.5 * errors["none"]
+    assert errors["least-squares"] <= errors["bias"]
+
+
+def test_the_same_samples_give_the_same_weights_in_a_child(network):
+    analysis = analyze_model(network)
+    settings = Settings(Target("macs", 0.3), criterion="obs")
+    first, second = (calibrate(analysis, settings, [{"x": samples(32)}]) for _ in range(2))
+    assert first.plan.to_json() == second.plan.to_json()
+    assert first.weights.keys() == second.weights.keys()
+    for name, array in first.weights.items():
+        np.testing.assert_array_equal(array, second.weights[name])
