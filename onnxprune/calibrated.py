@@ -20,10 +20,12 @@ from onnxprune.core.plan import PrunePlan
 from onnxprune.core.shapes import concretize
 from onnxprune.core.steps import Candidate, make_candidate
 from onnxprune.criteria import CRITERIA, ScoreContext
+from onnxprune.criteria.registry import ConsumerStats
 from onnxprune.errors import InvalidConfigError, NothingToPruneError, printable
 from onnxprune.recovery.curves import Curve, group_curve
 from onnxprune.recovery.dense import dense_moments
 from onnxprune.recovery.inorder import InOrder, Outcome, Repaired
+from onnxprune.recovery.moments import Moments, total
 from onnxprune.recovery.probe_network import Network
 from onnxprune.recovery.repair import Settings as RepairSettings
 from onnxprune.recovery.sites import Site, find_sites
@@ -36,13 +38,12 @@ from onnxprune.runtime.stream import TwinStream
 from onnxprune.selection import Settings, choose_groups, plan_group
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from onnxprune.core.dependencies import Group
-    from onnxprune.recovery.moments import Moments
     from onnxprune.runtime.feeds import Array, Feed
 
     Progress = Callable[[int, int], None]
@@ -87,6 +88,7 @@ def calibrate(
     feeds: Sequence[Feed],
     *,
     recovery: str = "least-squares",
+    without: Collection[str] = (),
     progress: Progress | None = None,
     timeout_s: float | None = TIMEOUT_S,
     memory_limit_bytes: int | None = MEMORY_BYTES,
@@ -98,6 +100,7 @@ def calibrate(
         settings: how to choose; criterion `obs` chooses in order on the repaired network.
         feeds: unlabelled samples.
         recovery: `none`, `bias` or `least-squares`.
+        without: ids of groups that stay whatever the settings say.
         progress: called with (done, total).
         timeout_s: time limit.
         memory_limit_bytes: memory limit.
@@ -115,7 +118,7 @@ def calibrate(
         "onnxprune.calibrated:in_child",
         {
             "path": analysis.model.path, "given": analysis.given, "settings": settings,
-            "feeds": list(feeds), "recovery": recovery,
+            "feeds": list(feeds), "recovery": recovery, "without": tuple(without),
         },
         timeout_s=timeout_s, memory_limit_bytes=memory_limit_bytes, progress=progress,
         task="calibration",
@@ -131,11 +134,12 @@ def in_child(
     settings: Settings,
     feeds: Sequence[Feed],
     recovery: str,
+    without: Collection[str] = (),
     progress: Progress | None = None,
 ) -> Calibrated:
     """Do the work of `calibrate` in this process."""
     analysis = analyze_model(path, dims=given)
-    return Calibration(analysis, settings, feeds, recovery).run(progress)
+    return Calibration(analysis, settings, feeds, recovery, without=without).run(progress)
 
 
 def repaired_analysis(analysis: Analysis, calibrated: Calibrated) -> Analysis:
@@ -160,7 +164,13 @@ class Calibration:
     """One run over a model and its samples."""
 
     def __init__(
-        self, analysis: Analysis, settings: Settings, feeds: Sequence[Feed], recovery: str
+        self,
+        analysis: Analysis,
+        settings: Settings,
+        feeds: Sequence[Feed],
+        recovery: str,
+        *,
+        without: Collection[str] = (),
     ) -> None:
         if not feeds:
             message = "there are no samples"
@@ -168,9 +178,10 @@ class Calibration:
         self._analysis, self._settings, self._recovery = analysis, settings, recovery
         self._batches = make_batches(feeds, input_specs(analysis.proto))
         self._program = Program(analysis.proto, analysis.model.array)
-        self._groups = choose_groups(analysis, settings)
+        self._groups = choose_groups(analysis, settings, without=without)
         self._found = find_sites(analysis.deps)
         self._seconds: dict[str, float] = {}
+        self._stats: list[ConsumerStats] = []
 
     def run(self, progress: Progress | None = None) -> Calibrated:
         """Return the plan and the repaired weights."""
@@ -182,8 +193,9 @@ class Calibration:
         weighed = allocation == "knapsack" and settings.target.metric != "ratio"
         in_order = settings.criterion == "obs" and allocation in ("uniform", "knapsack")
         dense = self._dense(everywhere=weighed or not in_order)
+        self._stats = self._consumer_stats(dense)
         start = self._lap("moments", start)
-        if weighed or not in_order:
+        if weighed or (settings.criterion == "obs" and not in_order):
             curves = self._curves(dense, probe=weighed)
         else:  # the walk scores every group itself
             curves = [_flat(g) for g in self._groups]
@@ -224,6 +236,29 @@ class Calibration:
             seen |= groups
         return dense_moments(self._stream(), sites, folds=RepairSettings().folds)
 
+    def _consumer_stats(self, dense: Mapping[int, list[Moments]]) -> list[ConsumerStats]:
+        """Return what criteria that look at activations want to know."""
+        if self._settings.criterion == "obs":
+            return []
+        found = []
+        for site in self._found.sites:
+            if site.number not in dense:
+                continue
+            moments = total(dense[site.number])
+            power = np.diagonal(moments.gram[0])[:-1] / moments.rows
+            mean = moments.gram[0, -1, :-1] / moments.rows
+            weight = site.weight.load(self._read(site.weight.chain.parameter.key))
+            channels = (site.channels, -1)
+            found.append(
+                ConsumerStats(
+                    site.labels,
+                    power.reshape(channels).mean(axis=1),
+                    (power - np.square(mean)).reshape(channels).mean(axis=1),
+                    np.square(weight).reshape(channels).sum(axis=1),
+                )
+            )
+        return found
+
     def _curves(self, dense: dict[int, list[Moments]], *, probe: bool) -> list[Curve]:
         sites = [s for s in self._found.sites if s.number in dense]
         measure = None
@@ -253,7 +288,9 @@ class Calibration:
                 hint = f"choose one of {', '.join(sorted([*CRITERIA, 'obs']))}"
                 raise InvalidConfigError(message, hint=hint)
             analysis = self._analysis
-            context = ScoreContext(analysis.deps, analysis.model.array, self._settings.seed)
+            context = ScoreContext(
+                analysis.deps, analysis.model.array, self._settings.seed, consumers=self._stats
+            )
             scores = np.asarray(CRITERIA[criterion](context, group), np.float64)
         return make_candidate(
             self._analysis.deps, group, scores, self._analysis.sites, self._settings.limits

@@ -182,7 +182,7 @@ class _Job:
             recipe=self.recipe,
             threads=threads,
             require_share=self.require_share,
-            tolerance=self.tolerance,
+            tolerance=self.tolerance or max(spec.facts.tolerance, subject.rounding),
         )
         return found
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Final
 
-from onnxprune.core.cost import mac_terms
+from onnx import TensorProto
+
 from onnxprune.core.graph import build_graph
+from onnxprune.core.macs import mac_terms
 from onnxprune.errors import InvalidConfigError, InvalidModelError, printable
 from onnxprune.io import load_model
 from onnxprune.probe import candidates, compared_values, probe
@@ -34,6 +36,14 @@ __all__ = [
 ]
 
 _MOST_SIZES: Final = 24
+
+# Of values computed in these types, relative to the largest output.
+_ROUNDING: Final[dict[int, float]] = {
+    TensorProto.FLOAT16: 1e-2,
+    TensorProto.BFLOAT16: 5e-2,
+    TensorProto.INT8: 2e-2,
+    TensorProto.UINT8: 2e-2,
+}
 _TIME: Final = re.compile(r"seq|time|frame|len|token|step|audio|wav", re.IGNORECASE)
 
 
@@ -48,6 +58,7 @@ class Subject:
         dims: Sizes of its symbolic dimensions.
         graph: Its nodes.
         macs: Multiply-accumulates by node, at those sizes.
+        rounding: What its coarsest element type explains of a difference between two machines.
         chosen: By integer input, a value that it is compared with: a sampling rate, say.
     """
 
@@ -57,6 +68,7 @@ class Subject:
     dims: dict[str, int]
     graph: Graph
     macs: dict[str, int]
+    rounding: float
     chosen: dict[str, int]
 
     @property
@@ -98,8 +110,16 @@ def read_subject(path: Path, *, dims: Mapping[str, int], batch: int | None) -> S
     given = dict.fromkeys(batches, batch or 1) | {s: n for s, n in dims.items() if s in symbols}
     graph = build_graph(proto)
     [sizes, *_], [shapes, *_] = probe(inputs, graph, model.array, given)
-    macs, chosen = _macs(graph, shapes), compared_values(graph, model.array)
-    return Subject(str(path), model.size_bytes, inputs, dict(sizes), graph, macs, chosen)
+    return Subject(
+        path=str(path),
+        bytes=model.size_bytes,
+        inputs=inputs,
+        dims=dict(sizes),
+        graph=graph,
+        macs=_macs(graph, shapes),
+        rounding=max((_ROUNDING.get(kind or 0, 0.0) for kind in shapes.dtypes.values()), default=0),
+        chosen=compared_values(graph, model.array),
+    )
 
 
 def possible_sizes(subject: Subject, dims: Mapping[str, int]) -> list[dict[str, int]]:

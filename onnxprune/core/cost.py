@@ -11,16 +11,15 @@ from onnx import TensorProto
 
 from onnxprune.core.cuts import Cuts
 from onnxprune.core.graph import PER_INDEX_TYPES
+from onnxprune.core.macs import Term, mac_terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
-    from onnxprune.core.context import LabelContext
     from onnxprune.core.dependencies import Dependencies
     from onnxprune.core.graph import Graph, Node
-    from onnxprune.core.shapes import Shapes
 
     Size = Callable[[str, int], int]
 
@@ -29,7 +28,6 @@ _BITS: dict[int, int] = {
     TensorProto.BFLOAT16: 16, TensorProto.INT32: 32, TensorProto.INT16: 16,
     TensorProto.UINT16: 16, TensorProto.INT4: 4, TensorProto.UINT4: 4,
 }  # fmt: skip
-_GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,98 +43,6 @@ class Cost:
     macs: int
     params: int
     bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """Multiply-accumulates of one node: a product of sizes."""
-
-    node: Node
-    axes: tuple[tuple[str, int], ...]
-    factor: int = 1
-
-    def reduced(self, ctx: LabelContext, shapes: Shapes) -> Term:
-        """Return the same product with the sizes that no cut can change multiplied out."""
-        factor, variable = self.factor, []
-        for key, axis in self.axes:
-            if any(f.axes[-1] == axis for f in ctx.factors_of.get(key, ())):
-                variable.append((key, axis))
-            else:
-                factor *= (shapes.shape(key) or ())[axis]
-        return Term(self.node, tuple(variable), factor)
-
-    def count(self, cuts: Cuts) -> int:
-        """Return the node's multiply-accumulates under a cut."""
-        total = self.factor
-        for key, axis in self.axes:
-            total *= cuts.size(key, axis)
-        return total
-
-
-def mac_terms(node: Node, rank: Callable[[str], int | None]) -> list[Term]:
-    """Return the products whose sum is the node's multiply-accumulates (none if it has no weight).
-
-    A convolution counts output elements times kernel elements per output, a matrix product output
-    elements times the summed size; biases, activations and pooling are not counted.
-    """
-
-    def all_axes(key: str, start: int = 0) -> tuple[tuple[str, int], ...]:
-        return tuple((key, a) for a in range(start, rank(key) or 0))
-
-    if node.domain or any(rank(k) is None for k in (*node.inputs, *node.outputs[:1]) if k):
-        return []
-    match node.op:
-        case "Conv" | "ConvInteger" | "DeformConv":
-            return [Term(node, (*all_axes(node.outputs[0]), *all_axes(node.inputs[1], 1)))]
-        case "QLinearConv":
-            return [Term(node, (*all_axes(node.outputs[0]), *all_axes(node.inputs[3], 1)))]
-        case "ConvTranspose":
-            return [Term(node, (*all_axes(node.inputs[0]), *all_axes(node.inputs[1], 1)))]
-        case "MatMul" | "MatMulInteger" | "QLinearMatMul":
-            left = node.inputs[0]
-            inner = (left, (rank(left) or 1) - 1)
-            return [Term(node, (*all_axes(node.outputs[0]), inner))]
-        case "Gemm":
-            inner = (node.inputs[0], 0 if node.attribute("transA", 0) else 1)
-            return [Term(node, (*all_axes(node.outputs[0]), inner))]
-        case "Einsum":
-            return _einsum(node, rank)
-        case "CausalConvWithState":
-            return [Term(node, (*all_axes(node.outputs[0]), (node.inputs[1], 2)))]
-        case "Attention":  # scores, then their product with the values
-            steps = [(node.inputs[1], (rank(node.inputs[1]) or 3) - 2)]
-            steps += [(node.inputs[4], 2)] if node.input(4) else []
-            sides = (node.inputs[0], node.outputs[0])
-            return [Term(node, (*all_axes(side), step)) for side in sides for step in steps]
-        case "LinearAttention" if node.output(1) and rank(node.outputs[1]):
-            width = (node.outputs[1], 3)  # the state is corrected, written and read
-            query, key = (all_axes(k) for k in node.inputs[:2])
-            return [Term(node, (*key, width), 2), Term(node, (*query, width))]
-        case "LSTM" | "GRU" | "RNN":
-            x, w, r = node.inputs[:3]
-            outer = ((x, 0), (x, 1))
-            return [
-                Term(node, (*outer, *all_axes(w))),
-                Term(node, (*outer, *all_axes(r))),
-            ]
-        case _:
-            return []
-
-
-def _einsum(node: Node, rank: Callable[[str], int | None]) -> list[Term]:
-    terms = str(node.attribute("equation")).replace(" ", "").partition("->")[0].split(",")
-    places: dict[str, tuple[str, int]] = {}
-    for key, term in zip(node.inputs, terms, strict=True):
-        size = rank(key) or 0
-        head, dots, tail = term.partition("...")
-        for i, letter in enumerate(head):
-            places.setdefault(letter, (key, i))
-        for i, letter in enumerate(reversed(tail)):
-            places.setdefault(letter, (key, size - 1 - i))
-        if dots:
-            for i in range(len(head), size - len(tail)):
-                places.setdefault(f"...{i}", (key, i))
-    return [Term(node, tuple(places.values()))] if len(terms) > 1 else []
 
 
 class CostModel:

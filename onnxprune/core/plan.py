@@ -40,6 +40,22 @@ class PlanGroup(BaseModel):
     slices: list[PlanSlice]
 
 
+class PlanRepair(BaseModel):
+    """Repaired weights that belong to a plan: a safetensors file beside it.
+
+    Attributes:
+        file: name of the file, in the directory of the plan.
+        weights: SHA-256 of the content of each repaired weight, by initializer.
+        biases: SHA-256 of each new bias, by the output of the node that gets it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: str
+    weights: dict[str, str] = Field(default_factory=dict)
+    biases: dict[str, str] = Field(default_factory=dict)
+
+
 class PrunePlan(BaseModel):
     """A plan for one model.
 
@@ -52,6 +68,7 @@ class PrunePlan(BaseModel):
         settings: how the plan was made.
         plugins: name and version of plug-ins that took part.
         predicted: fractions of macs and params that remain.
+        repair: repaired weights that the plan is applied with, if any.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,6 +81,7 @@ class PrunePlan(BaseModel):
     settings: dict[str, Any] = Field(default_factory=dict)
     plugins: dict[str, str] = Field(default_factory=dict)
     predicted: dict[str, float] = Field(default_factory=dict)
+    repair: PlanRepair | None = None
 
     def to_json(self) -> str:
         """Return the plan as readable JSON: one slice a line, keys in a fixed order."""

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from onnxprune.criteria import magnitude, random
+from onnxprune.criteria import activation, magnitude, random
 from onnxprune.criteria.registry import CRITERIA, Criterion, ScoreContext, criterion
 
-__all__ = ["CRITERIA", "Criterion", "ScoreContext", "criterion", "magnitude", "random"]
+__all__ = [
+    "CRITERIA",
+    "Criterion",
+    "ScoreContext",
+    "activation",
+    "criterion",
+    "magnitude",
+    "random",
+]

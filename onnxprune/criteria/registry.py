@@ -11,6 +11,8 @@ import numpy as np
 from onnxprune.errors import PluginError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from onnx import TensorProto
 
     from onnxprune.core.dependencies import Dependencies, Group, ParameterSlice
@@ -18,6 +20,23 @@ if TYPE_CHECKING:
 
 Criterion = Callable[["ScoreContext", "Group"], "Scores"]
 CRITERIA: dict[str, Criterion] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerStats:
+    """What samples tell about the input channels of one consumer.
+
+    Attributes:
+        labels: label sets of the channels, one array per factor.
+        power: mean square of each channel.
+        variance: variance of each channel.
+        weight: squared norm of the weights that read each channel.
+    """
+
+    labels: tuple[np.ndarray, ...]
+    power: np.ndarray
+    variance: np.ndarray
+    weight: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +48,14 @@ class ScoreContext:
         read: returns the content of a parameter's tensor.
         seed: seed of everything random.
         cache: results that several groups share.
+        consumers: what samples tell, None without samples.
     """
 
     deps: Dependencies
     read: Callable[[TensorProto], np.ndarray]
     seed: int = 0
     cache: dict[object, np.ndarray] = field(default_factory=dict)
+    consumers: Sequence[ConsumerStats] | None = None
 
     def weight(self, part: ParameterSlice) -> np.ndarray:
         """Return the content of a slice's parameter."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxprune.core.cost import mac_terms
 from onnxprune.core.graph import PER_INDEX_TYPES
+from onnxprune.core.macs import mac_terms
 from onnxprune.report.models import Split, Totals
 
 if TYPE_CHECKING:

@@ -50,7 +50,7 @@ def with_repairs(
 
 
 def _fill(tensor: onnx.TensorProto, array: np.ndarray) -> None:
-    new = numpy_helper.from_array(np.ascontiguousarray(array), tensor.name)
+    new = numpy_helper.from_array(np.asarray(array, order="C"), tensor.name)
     if new.data_type != tensor.data_type:
         message = f"repaired weight '{printable(tensor.name)}' is {array.dtype}, the model's is not"
         raise PlanMismatchError(message, hint="make a plan for this model")

@@ -211,10 +211,10 @@ def _array(program: Program, name: str, weights: Mapping[str, Array]) -> Array |
 def _tensor(program: Program, name: str, array: Array) -> TensorProto:
     tensor = program.weight(name)
     if tensor is None:
-        return numpy_helper.from_array(np.ascontiguousarray(array), name)
+        return numpy_helper.from_array(np.asarray(array, order="C"), name)
     if array.dtype.kind == "O":  # strings
         return tensor
-    result = numpy_helper.from_array(np.ascontiguousarray(array), name)
+    result = numpy_helper.from_array(np.asarray(array, order="C"), name)
     result.data_type = tensor.data_type
     return result
 

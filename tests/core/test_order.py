@@ -17,7 +17,7 @@ from onnxprune.core.order import (
     upscale_order,
 )
 from onnxprune.core.order.pq_tree import frontier, require, require_all, universal
-from onnxprune.core.order.runs import fewer_runs
+from onnxprune.core.order.runs import _move, _reversal, fewer_runs
 from onnxprune.errors import InternalError
 
 
@@ -142,6 +142,21 @@ def test_rearranging_lowers_the_number_of_runs(seed):
     assert reached <= weighted_runs(start, contains, weights)
     least = min(weighted_runs(list(o), contains, weights) for o in permutations(range(7)))
     assert reached <= 1.1 * least
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_changes_of_a_trip_are_what_was_predicted(seed):
+    points = np.random.default_rng(seed).integers(0, 50, (9, 2))
+    between = np.abs(points[:, None] - points[None, :]).sum(2).astype(float)
+
+    def length(tour):
+        return between[tour, np.roll(tour, -1)].sum()
+
+    moves = [_reversal(between), *(_move(between, count) for count in range(1, 8))]
+    for change, tour in moves:
+        assert sorted(tour.tolist()) == list(range(9))
+        if change < 0:  # otherwise there is no better trip and the places mean nothing
+            assert length(tour) == length(np.arange(9)) + change
 
 
 def test_deep_trees_do_not_recurse():

@@ -16,6 +16,7 @@ from onnxprune.providers.check import examine, survey
 from onnxprune.providers.interpreter import call_in
 from onnxprune.providers.registry import PROVIDERS
 from onnxprune.providers.session import SessionSettings, open_on
+from onnxprune.runtime.difference import OutputDifference
 from onnxprune.runtime.session import load_onnxruntime, open_session
 
 FAKE = "FakeExecutionProvider"
@@ -26,7 +27,7 @@ def test_cpu_runs_everything(model, recipe):
     found = examine(model, parse_spec("cpu"), recipe, runs=2)
     assert found.share == 1.0
     assert found.differences == ()
-    assert found.placement.counts()[CPU] == found.placement.nodes[CPU].__len__()
+    assert found.placement.counts()[CPU] == len(found.placement.nodes[CPU])
     assert found.placement.ran_on(CPU) > 0
     assert all(kernel.us >= 0.0 for kernel in found.placement.kernels)
 
@@ -140,7 +141,7 @@ def test_well_behaved_provider_passes(examine_fake):
         ({"spoil": lambda output: np.full_like(output, np.nan)}, "no numbers"),
         ({"spoil": lambda output: output[:, :1]}, "shape"),
         ({"spoil": lambda output: output.astype(np.float64)}, "element type"),
-        ({"spoil": lambda output: output * np.float32(1.01)}, "differs by 0.01"),
+        ({"spoil": lambda output: output * np.float32(1.01)}, "differs by 0.01, relative"),
         ({"spoil": _fail}, "took the model and cannot run it: backend says no"),
         ({"after": [CPU]}, "fell back to CPUExecutionProvider"),
         ({"nodes": {FAKE: 1, CPU: 1}, "require_share": 0.6}, "ran 50.0% of the nodes"),
@@ -155,6 +156,26 @@ def test_fallback_is_refused(examine_fake, behaviour, said):
 def test_coarser_precision_can_be_allowed(examine_fake):
     spoil = {"spoil": lambda output: output * np.float32(1.01)}
     assert examine_fake(**spoil, tolerance=0.05).differences[0].max_rel == pytest.approx(0.01, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("difference", "agrees"),
+    [
+        (OutputDifference("y", max_abs=1e-3, max_rel=1e-3, scale=1.0, elements=9), True),
+        (OutputDifference("y", max_abs=3e-3, max_rel=3e-3, scale=1.0, elements=9), False),
+        (OutputDifference("y", max_abs=1e-7, max_rel=1.0, scale=1e-7, elements=9), True),
+        (OutputDifference("y", max_abs=1e-5, max_rel=1.0, scale=1e-5, elements=9), False),
+        (OutputDifference("y", elements=2000, mismatches=1), True),
+        (OutputDifference("y", elements=10, mismatches=1), False),
+        (OutputDifference("y", elements=10, nonfinite_mismatches=1), False),
+    ],
+)
+def test_what_agrees(difference, agrees, make_spec):
+    if agrees:
+        check._require_agreement(make_spec(), [difference], 2e-3)
+    else:
+        with pytest.raises(ProviderUnavailableError):
+            check._require_agreement(make_spec(), [difference], 2e-3)
 
 
 # Real packages, in environments of their own: name their interpreters to run these.

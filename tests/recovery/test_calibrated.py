@@ -141,3 +141,13 @@ def test_the_same_samples_give_the_same_weights_in_a_child(network):
     assert first.weights.keys() == second.weights.keys()
     for name, array in first.weights.items():
         np.testing.assert_array_equal(array, second.weights[name])
+
+
+@pytest.mark.parametrize("criterion", ["wanda", "flap", "variance", "l2", "random"])
+def test_other_criteria_choose_and_are_repaired(network, tmp_path, criterion):
+    analysis = analyze_model(network)
+    settings = Settings(Target("ratio", 0.3), criterion=criterion)
+    done = Calibration(analysis, settings, [{"x": samples(16)}], "least-squares").run()
+    full, removed = cut(analysis, done, tmp_path / "cut.onnx")
+    assert verify_cut(full, removed, tmp_path / "cut.onnx").exact
+    assert done.plan.groups[0].score["criterion"] == criterion
