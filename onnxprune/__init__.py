@@ -9,14 +9,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from onnxprune.version import __version__
+
 if TYPE_CHECKING:
     from onnxprune.analysis import Analysis
     from onnxprune.core.plan import PrunePlan
     from onnxprune.io import Model
     from onnxprune.pipeline import analyze, apply, load, plan, prune, verify
     from onnxprune.report.models import PruneReport, VerifyReport
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Analysis",

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-import onnxprune
 from onnxprune.analysis import Analysis, analyze_model
 from onnxprune.core.plan import PrunePlan
 from onnxprune.errors import InvalidConfigError, NothingToPruneError, VerificationError, printable

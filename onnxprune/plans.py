@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from onnxprune import __version__
+from onnxprune.version import __version__
 from onnxprune.core.plan import PlanGroup, PrunePlan
 from onnxprune.errors import (
     InvalidModelError,

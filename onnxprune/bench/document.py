@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from onnxprune import __version__
+from onnxprune.version import __version__
 from onnxprune.providers.document import JsonDocument
 
 __all__ = [

@@ -106,7 +106,8 @@ def _comparisons(entries: Sequence[ComparisonEntry]) -> Table:
 
 def _operators(entry: ComparisonEntry) -> Table:
     table = _table(
-        f"Where the time went: {_name(entry.candidate)} on {printable(entry.provider)}",
+        f"Where the time went: {_name(entry.candidate)} on {printable(entry.provider)}, "
+        f"threads: {entry.threads}",
         ("node", "op"),
         ("before us", "after us", "time ratio", "MACs ratio"),
     )

@@ -52,11 +52,11 @@ python_option = click.option(
 @click.command()
 @click.argument("models", nargs=-1, required=True, metavar="MODEL [MODEL ...]",
                 type=click.Path(path_type=Path))  # fmt: skip
-@click.option("--provider", "providers", multiple=True, default=("cpu",), show_default="cpu",
-              metavar="SPEC", help="name[:option=value,...]; may be repeated.")  # fmt: skip
+@click.option("--provider", "providers", multiple=True, default=("cpu",), metavar="SPEC",
+              help="name[:option=value,...], cpu by default; may be repeated.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=0), multiple=True, default=(1,),
-              show_default="1", metavar="N",
-              help="Threads within an operator, 0 leaves it to the runtime; may be "
+              metavar="N",
+              help="Threads within an operator, 1 by default, 0 leaves it to the runtime; may be "
               "repeated.")  # fmt: skip
 @click.option("--batch", type=click.IntRange(min=1), metavar="N",
               help="Size of the batch where it is open; 1 by default.")  # fmt: skip

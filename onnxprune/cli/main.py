@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from onnxprune import __version__
+from onnxprune.version import __version__
 from onnxprune.cli.failure import is_debug, report_failure
 
 if TYPE_CHECKING:

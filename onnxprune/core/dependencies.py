@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from onnxprune.core.context import FrozenReason, RowTable
     from onnxprune.core.graph import Graph
-    from onnxprune.core.labels import LabelArray
+    from onnxprune.core.labels import Factor, Factors, LabelArray
     from onnxprune.core.shapes import Shapes
 
 _GROUPED = {"Conv": 1, "ConvInteger": 1, "ConvTranspose": 1, "DeformConv": 1, "QLinearConv": 3}
@@ -219,7 +219,7 @@ def _collect(graph: Graph, settings: tuple[Shapes, ...], ctx: LabelContext) -> D
             f.axes,
             roots[f.labels],
             f.level,
-            bool(f.labels.size and consumed[f.labels].all()),
+            _is_consumed(f, factors, consumed),
         )
         for key, factors in ctx.sources.items()
         for f in factors
@@ -231,6 +231,12 @@ def _collect(graph: Graph, settings: tuple[Shapes, ...], ctx: LabelContext) -> D
     deps = Dependencies(graph, settings, ctx, roots, frozen, (), tuple(slices), tuple(balances))
     deps.groups = _groups(deps, stays, approximate)
     return deps
+
+
+def _is_consumed(factor: Factor, factors: Factors, consumed: NDArray[np.bool_]) -> bool:
+    """Tell whether an axis is summed over; labels of rows, which many axes share, do not say it."""
+    own = next((f for f in factors if f.level == 0 and f.axes == factor.axes), factor)
+    return bool(own.labels.size and consumed[own.labels].all())
 
 
 def _balances(ctx: LabelContext, roots: LabelArray, stays: NDArray[np.bool_]) -> list[LabelArray]:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from onnxprune import __version__
+from onnxprune.version import __version__
 
 __all__ = ["JsonDocument", "PackageEntry", "ProviderEntry", "ProvidersReport"]
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from onnxprune import __version__
+from onnxprune.version import __version__
 from onnxprune.core.plan import PrunePlan
 
 TOOL = f"onnxprune {__version__}"

@@ -16,6 +16,7 @@ from onnxprune.core.plan import PrunePlan
 from onnxprune.errors import PlanMismatchError
 from onnxprune.report.models import PruneReport
 from onnxprune.verification import Verification
+from onnxprune.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,7 +101,7 @@ def test_provenance_and_byte_identical_replays(cli: Callable, model: Path, tmp_p
         ["owner", "onnxprune.version", "onnxprune.plan_sha256", "onnxprune.source_sha256"]
     )
     found = dict(metadata(first))
-    assert found["onnxprune.version"] == pipeline.onnxprune.__version__
+    assert found["onnxprune.version"] == __version__
     assert found["onnxprune.plan_sha256"] == PrunePlan.model_validate_json(plan.read_text()).digest
     assert found["onnxprune.source_sha256"] == pipeline.load(model).sha256
     assert found["owner"] == "somebody"
