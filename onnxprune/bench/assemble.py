@@ -97,6 +97,7 @@ def run_entry(  # everything that is known of a run
         first_run_ms=None if samples is None else round(footprint.first_run_ms, 3),
         peak_rss_bytes=footprint.peak_rss_bytes,
         base_rss_bytes=footprint.base_rss_bytes,
+        energy_mj=footprint.energy_mj,
         placement={name: round(share, 6) for name, share in placement.shares().items()},
         share=round(examined.share, 6),
         macs_share=macs_share(placement.nodes, spec.name, subject.macs),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from onnxprune.version import __version__
 from onnxprune.providers.document import JsonDocument
+from onnxprune.version import __version__
 
 __all__ = [
     "BenchReport",
@@ -97,7 +97,7 @@ class OperatorEntry(JsonDocument):
     Attributes:
         node: its name; in parentheses an operator that the runtime added, all of a kind.
         op: what ran.
-        us: median time in a run.
+        us: time in a run, the lower quartile of some.
         macs: its multiply-accumulates, null when unknown.
     """
 
@@ -119,6 +119,7 @@ class RunEntry(JsonDocument):
         first_run_ms: time of the first run there.
         peak_rss_bytes: its largest memory.
         base_rss_bytes: its memory before the model.
+        energy_mj: energy of the processor for one run, null where the system does not tell.
         placement: share of nodes on each provider.
         share: share of nodes on the provider itself.
         macs_share: share of the multiply-accumulates on it, null when unknown.
@@ -140,6 +141,7 @@ class RunEntry(JsonDocument):
     first_run_ms: float | None
     peak_rss_bytes: int | None
     base_rss_bytes: int | None
+    energy_mj: float | None
     placement: dict[str, float]
     share: float
     macs_share: float | None

@@ -12,17 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from onnxprune.bench.energy import EnergyMeter
 from onnxprune.providers.availability import require_provider
 from onnxprune.providers.session import SessionSettings, open_on
 from onnxprune.runtime.session import run_outputs
 
 if TYPE_CHECKING:
     from onnxprune.providers.spec import ProviderSpec
-    from onnxprune.runtime.feeds import FeedRecipe
+    from onnxprune.runtime.feeds import Feed, FeedRecipe
+    from onnxprune.runtime.session import Session
 
 __all__ = ["Footprint", "measure_footprint"]
 
 _RUNS = 3
+_ENERGY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,15 @@ class Footprint:
         peak_rss_bytes: The largest memory of the process over a few runs; None where the system
             does not tell.
         base_rss_bytes: The memory of the process before it loaded the model.
+        energy_mj: Energy of the processor for one run, everything else that runs included; None
+            where the system does not tell.
     """
 
     load_ms: float
     first_run_ms: float
     peak_rss_bytes: int | None
     base_rss_bytes: int | None
+    energy_mj: float | None = None
 
 
 def measure_footprint(
@@ -67,7 +73,27 @@ def measure_footprint(
     ran = time.perf_counter()
     for _ in range(_RUNS - 1):
         run_outputs(session, feed)
-    return Footprint((loaded - start) * 1e3, (ran - loaded) * 1e3, _memory("VmHWM"), base)
+    return Footprint(
+        load_ms=(loaded - start) * 1e3,
+        first_run_ms=(ran - loaded) * 1e3,
+        peak_rss_bytes=_memory("VmHWM"),
+        base_rss_bytes=base,
+        energy_mj=_energy(session, feed),
+    )
+
+
+def _energy(session: Session, feed: Feed) -> float | None:
+    """Return the energy of a run, over as many as make a second."""
+    meter = EnergyMeter()
+    if not meter.available:
+        return None
+    meter.spent_mj()
+    runs = 0
+    end = time.perf_counter() + _ENERGY_S
+    while time.perf_counter() < end:
+        run_outputs(session, feed)
+        runs += 1
+    return meter.spent_mj() / runs
 
 
 def _memory(field: str) -> int | None:

@@ -100,12 +100,12 @@ class CostModel:
         original = self._copies.get(key)
         if original is None:
             return False
-        sources = self._deps.ctx.sources
-        cuts = [
-            np.logical_or.reduce([removed[f.labels] for f in sources.get(k, ())] or [np.False_])
+        sources, nothing = self._deps.ctx.sources, np.zeros((), bool)
+        own, other = (
+            np.logical_or.reduce([removed[f.labels] for f in sources.get(k, ())] or [nothing])
             for k in (key, original)
-        ]
-        return bool(np.array_equal(*np.broadcast_arrays(*cuts)))
+        )
+        return bool((own == other).all())
 
     def _macs(self, graph: Graph, cuts: Cuts) -> int:
         total = sum(t.count(cuts) for t in self._terms_of[id(graph)])

@@ -20,7 +20,7 @@ from onnxprune.core.returned import freeze_returned_shapes
 from onnxprune.core.walk import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -316,6 +316,7 @@ def _groups(
     for atom in atoms.tolist():
         key = (int(signature[atom]), bool(is_row[atom]), bool(inexact[atom]))
         bucket_of[atom] = buckets.setdefault(key, len(buckets))
+    _join_lone_rows(deps, members, counts, bucket_of, list(buckets))
     by_bucket = [atoms[bucket_of[atoms] == n] for n in range(len(buckets))]
     parts = _unique_pairs(bucket_of[members.roots], members.slices)
     tables: list[list[LabelArray]] = [[] for _ in buckets]
@@ -324,14 +325,16 @@ def _groups(
             if number >= 0:
                 tables[number].append(table)
     component = _components(members)
-    groups = []
+    groups: list[Group] = []
     for number, (_, rows, approximates) in enumerate(buckets):
         own = by_bucket[number]
+        if not len(own):
+            continue
         reason = approximate[int(own[0])] if approximates else None
         chosen = parts[1][parts[0] == number]
         groups.append(
             Group(
-                f"g{number}",
+                f"g{len(groups)}",
                 own,
                 tuple(deps.slices[n] for n in chosen),
                 int(rows),
@@ -342,6 +345,37 @@ def _groups(
             )
         )
     return tuple(groups)
+
+
+def _join_lone_rows(
+    deps: Dependencies,
+    members: _Members,
+    counts: NDArray[np.bool_],
+    bucket_of: LabelArray,
+    buckets: Sequence[tuple[int, bool, bool]],
+) -> None:
+    """Move a row that is alone to others from the same parameters, or from more of them.
+
+    Rows that cross a joint (a normalisation over concatenated channels) come from one parameter
+    more than their neighbours.
+    """
+    sizes = np.bincount(bucket_of[bucket_of >= 0], minlength=len(buckets))
+    lone = [n for n, (_, rows, _) in enumerate(buckets) if rows and sizes[n] == 1]
+    if not lone:
+        return
+    producers: dict[int, set[tuple[str, tuple[int, ...]]]] = {}
+    for root, number in zip(members.roots[counts], members.slices[counts], strict=True):
+        part = deps.slices[number]
+        if buckets[bucket_of[root]][1]:
+            producers.setdefault(int(bucket_of[root]), set()).add((part.parameter, part.axes))
+    for number in lone:
+        mine = producers[number]
+        for other, theirs in producers.items():
+            alike = buckets[other][1:] == buckets[number][1:] and sizes[other]
+            if other != number and alike and (mine <= theirs or theirs <= mine):
+                sizes[other], sizes[number] = sizes[other] + sizes[number], 0
+                bucket_of[bucket_of == number] = other
+                break
 
 
 def _signatures(

@@ -7,6 +7,7 @@ ONNX Runtime and nothing else.
 from __future__ import annotations
 
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -40,6 +41,8 @@ _SMALL: Final = 1e-4
 # as much is permitted to a provider, up to a limit.
 _NOISE_FACTOR: Final = 3.0
 _MOST_NOISE: Final = 5e-2
+
+_PROFILE_S: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ def examine(  # how much to do, with defaults
     threads: int = 1,
     require_share: float | None = None,
     tolerance: float | None = None,
-    runs: int = 5,
+    runs: int = 15,
 ) -> Examination:
     """Run a model on a provider and on the CPU provider, and compare.
 
@@ -91,7 +94,7 @@ def examine(  # how much to do, with defaults
             itself refuse any other placement. None is content with one node.
         tolerance: Largest relative difference of an output; the provider's own by default. A
             model that differs from itself on the CPU is permitted more.
-        runs: How often to run for the profile.
+        runs: How often to run for the profile at most; slow models run less often.
 
     Raises:
         ProviderUnavailableError: It is missing, or it did not run the model, or not rightly.
@@ -113,8 +116,12 @@ def examine(  # how much to do, with defaults
         nodes = read_assignment(session)
         if nodes is not None:
             _require_share(spec, Placement(nodes), 0.0)  # before it runs something else
-        seen = [_run(spec, session, feed) for _ in range(runs)][-1]
-        placement = Placement(nodes, read_kernels(session.end_profiling(), runs=runs))
+        seen = _run(spec, session, feed)
+        done, end = 1, time.monotonic() + _PROFILE_S
+        while done < runs and time.monotonic() < end:
+            seen = _run(spec, session, feed)
+            done += 1
+        placement = Placement(nodes, read_kernels(session.end_profiling(), runs=done))
     share = _require_share(spec, placement, require_share or 0.0)
     _require_kernels(spec, placement)
     differences: tuple[OutputDifference, ...] = ()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from onnxprune.core.graph import Graph, Node
 
-gs.logger.G_LOGGER.module_severity = gs.logger.G_LOGGER.ERROR
+gs.logger.G_LOGGER.severity = gs.logger.G_LOGGER.ERROR  # it writes to stdout
 
 
 class Surgeon:

@@ -53,7 +53,7 @@ def merge_heads(ctx: LabelContext, key: str, factors: Factors, view: tuple[int, 
 
 @rule("Attention")
 def attention(ctx: LabelContext, node: Node) -> None:
-    """Products of queries with keys, and of the scores with values."""
+    """Whole heads leave with their key-value head; head sizes shrink evenly."""
     heads, shared = head_counts(ctx, node)
     if not shared or heads % shared:
         ctx.opaque(node, "heads do not divide by the key-value heads")

@@ -28,7 +28,7 @@ def free_axes(ctx: LabelContext, key: str, axes: list[int]) -> list[Factor]:
 
 @rule("Expand")
 def expand(ctx: LabelContext, node: Node) -> None:
-    """Axes of size one grow to any size, the others pass."""
+    """All axes pass; one that grows from size one may have any size."""
     before, after = ctx.shape(node.inputs[0]) or (), ctx.shape(node.outputs[0]) or ()
     offset = len(after) - len(before)
     factors = [f.rename(a + offset for a in f.axes) for f in ctx.factors(node.inputs[0])]
@@ -51,7 +51,7 @@ def expand_shape(cuts: Cuts, node: Node) -> Change:
 
 @rule("ConstantOfShape")
 def constant_of_shape(ctx: LabelContext, node: Node) -> None:
-    """A constant may have any size."""
+    """All axes may shrink."""
     shape = ctx.shape(node.outputs[0])
     if shape is None or ctx.probed(node.inputs[0]) is None:
         ctx.set(node.outputs[0], ())
@@ -71,7 +71,7 @@ def constant_shape(cuts: Cuts, node: Node) -> Change:
 
 @rule("Tile")
 def tile(ctx: LabelContext, node: Node) -> None:
-    """Labels repeat as the data does."""
+    """All axes pass; repeated indices leave together."""
     repeats = ctx.probed(node.inputs[1])
     shape = ctx.shape(node.inputs[0]) or ()
     factors = ctx.factors(node.inputs[0])

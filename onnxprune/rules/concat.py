@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @rule("Concat")
 def concat(ctx: LabelContext, node: Node) -> None:
-    """Join along one axis; the other axes meet."""
+    """All axes pass; parts of the joined axis by themselves, the others together."""
     shapes = [ctx.shape(k) for k in node.inputs]
     out = ctx.shape(node.outputs[0])
     if out is None or any(s is None for s in shapes):
@@ -30,7 +30,7 @@ def concat(ctx: LabelContext, node: Node) -> None:
 
 @rule("Split")
 def split(ctx: LabelContext, node: Node) -> None:
-    """Hand each output its range of indices."""
+    """All axes pass; each part of the split axis by itself."""
     shape = ctx.shape(node.inputs[0]) or ()
     axis = int(node.attribute("axis", 0)) % max(len(shape), 1)
     factors = ctx.factors(node.inputs[0])

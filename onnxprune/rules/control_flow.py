@@ -31,7 +31,7 @@ def _solid(shape: tuple[int, ...]) -> dict[int, int]:
 
 @rule("If")
 def branch(ctx: LabelContext, node: Node) -> None:
-    """Both branches give the same channels."""
+    """All axes pass; the same indices leave from both branches."""
     for body in node.bodies.values():
         walk(ctx, body)
     ctx.enter(node)
@@ -45,7 +45,7 @@ def branch(ctx: LabelContext, node: Node) -> None:
 
 @rule("Loop")
 def loop(ctx: LabelContext, node: Node) -> None:
-    """A state keeps its channels from one trip to the next."""
+    """Axes of states pass, the same indices at every trip."""
     body = node.bodies["body"]
     states = node.inputs[2:]
     for source, target in zip(states, body.inputs[2:], strict=True):
@@ -71,7 +71,7 @@ def _states(ctx, node, states, inner, results) -> None:  # type: ignore[no-untyp
 
 @rule("Scan", since=8)
 def scan_batches(ctx: LabelContext, node: Node) -> None:
-    """Nothing passes: the first form scans every sample of a batch by itself."""
+    """Nothing: this form scans every sample of a batch by itself."""
     ctx.opaque(node, "a scan with a batch axis (opset 8)")
     for key in captures(node):
         ctx.freeze(ctx.factors(key), "read inside a scan of opset 8", value=key)
@@ -79,7 +79,7 @@ def scan_batches(ctx: LabelContext, node: Node) -> None:
 
 @rule("Scan", since=9)
 def scan(ctx: LabelContext, node: Node) -> None:
-    """States keep their channels; scanned values lose the scanned axis inside."""
+    """Axes of states pass, and those of scanned values but the scanned one."""
     body = node.bodies["body"]
     count = int(node.attribute("num_scan_inputs", 0))
     split = len(node.inputs) - count

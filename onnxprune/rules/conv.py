@@ -21,28 +21,28 @@ BATCH, GROUP, IN, OUT = range(4)  # common axes of data, weight and result
 
 @rule("Conv", "ConvTranspose")
 def conv(ctx: LabelContext, node: Node) -> None:
-    """Sum over the input channels of each group."""
+    """Output and input channels; groups lose equally many, or leave whole."""
     y = channels(ctx, node, data=0, weight=1)
     ctx.set(node.outputs[0], per_channel(ctx, node, y, (2,)))
 
 
 @rule("ConvInteger")
 def conv_integer(ctx: LabelContext, node: Node) -> None:
-    """As Conv; zero points of the weight may be per output channel."""
+    """As Conv; zero points per output channel leave with it."""
     y = channels(ctx, node, data=0, weight=1)
     ctx.set(node.outputs[0], per_channel(ctx, node, y, (3,)))
 
 
 @rule("QLinearConv")
 def qlinear_conv(ctx: LabelContext, node: Node) -> None:
-    """As Conv; scales and zero points of the weight may be per output channel."""
+    """As Conv; scales and zero points per output channel leave with it."""
     y = channels(ctx, node, data=0, weight=3)
     ctx.set(node.outputs[0], per_channel(ctx, node, y, (4, 5, 8)))
 
 
 @rule("DeformConv")
 def deform_conv(ctx: LabelContext, node: Node) -> None:
-    """As Conv; each group of offsets serves equally many channels, and the offsets stay."""
+    """As Conv; the channels of each group of offsets shrink evenly, offsets stay."""
     shape = ctx.shape(node.inputs[0]) or ()
     groups = int(node.attribute("offset_group", 1))
     if groups > 1:  # this alone asks for a balance
@@ -61,7 +61,7 @@ def deform_conv(ctx: LabelContext, node: Node) -> None:
 
 @rule("CausalConvWithState")
 def causal_conv(ctx: LabelContext, node: Node) -> None:
-    """Depthwise over time: channels of data, kernel, bias and state leave together."""
+    """Channels of data, kernel, bias and state leave together; time stays."""
     shape = ctx.shape(node.inputs[0]) or ()
     sizes = {0: shape[0], 1: shape[1]}
     operands = []

@@ -40,7 +40,7 @@ def parse(equation: str, ranks: Sequence[int]) -> tuple[list[str], str] | None:
 
 @rule("Einsum")
 def einsum(ctx: LabelContext, node: Node) -> None:
-    """Letters that the result lacks are summed, shared letters meet."""
+    """All axes pass, except diagonals; shared letters leave together, summed ones may shrink."""
     shapes = [ctx.shape(k) for k in node.inputs]
     parsed = parse(str(node.attribute("equation")), [len(s or ()) for s in shapes])
     if parsed is None or any(s is None for s in shapes):

@@ -28,19 +28,19 @@ NARY = (
 
 @rule(*UNARY)
 def unary(ctx: LabelContext, node: Node) -> None:
-    """One operand: labels pass through."""
+    """All axes pass."""
     ctx.set(node.outputs[0], ctx.factors(node.inputs[0]))
 
 
 @rule("CastLike")
 def cast_like(ctx: LabelContext, node: Node) -> None:
-    """The second operand only gives the type."""
+    """All axes pass; the second operand only gives the type."""
     ctx.set(node.outputs[0], ctx.factors(node.inputs[0]))
 
 
 @rule("Dropout")
 def dropout(ctx: LabelContext, node: Node) -> None:
-    """Inference mode: data and mask carry the labels of the input."""
+    """All axes pass, except in training mode, which drops elements at random."""
     training = ctx.known(node.inputs[2]) if node.input(2) else np.array(False)  # noqa: FBT003
     if training is None or training.any():
         ctx.opaque(node, "drops elements at random")
@@ -64,7 +64,7 @@ def meet(ctx: LabelContext, keys: list[str], rank: int) -> Factors:
 
 @rule(*NARY)
 def nary(ctx: LabelContext, node: Node) -> None:
-    """Operands broadcast to the right; labels that meet leave together."""
+    """All axes pass; indices that meet leave together, axes of size one broadcast."""
     shape = ctx.shape(node.outputs[0]) or ()
     if node.since < 7 and node.attribute("axis") is not None:
         ctx.opaque(node, "broadcasting along a given axis (opset 6 and older)")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @rule("Gather")
 def gather(ctx: LabelContext, node: Node) -> None:
-    """Select indices along one axis; with computed indices that axis stays."""
+    """All axes pass; the one that is selected from stays if the indices are computed."""
     data, indices = node.inputs[0], ctx.known(node.inputs[1])
     shape, picked = ctx.shape(data) or (), ctx.shape(node.inputs[1]) or ()
     axis = int(node.attribute("axis", 0)) % len(shape)
@@ -89,7 +89,7 @@ def _close_up(table: np.ndarray, keep: np.ndarray) -> np.ndarray | None:
 
 @rule("GatherElements")
 def gather_elements(ctx: LabelContext, node: Node) -> None:
-    """Select element by element along one axis; on the others data and indices meet."""
+    """Axes but the selected one pass where data and indices have the same size."""
     data, table = ctx.shape(node.inputs[0]) or (), ctx.shape(node.inputs[1]) or ()
     axis = int(node.attribute("axis", 0)) % len(data)
     needed = [a for a in range(len(data)) if a == axis or data[a] != table[a]]
@@ -111,7 +111,7 @@ def gather_elements(ctx: LabelContext, node: Node) -> None:
 
 @rule("GatherND")
 def gather_nd(ctx: LabelContext, node: Node) -> None:
-    """Select by index tuples: trailing axes of the data pass, batch axes meet."""
+    """Axes of the data that are not indexed pass; batch axes leave with those of the indices."""
     data, table = ctx.shape(node.inputs[0]) or (), ctx.shape(node.inputs[1]) or ()
     batch = int(node.attribute("batch_dims", 0))
     width = table[-1]

@@ -19,7 +19,7 @@ BATCH, STEP, GROUP, SHARE, VALUE = range(5)
 
 @rule("RotaryEmbedding")
 def rotary(ctx: LabelContext, node: Node) -> None:
-    """Turn pairs of a head's elements by position: heads pass whole."""
+    """Whole heads leave; batch and steps pass."""
     shape = ctx.shape(node.inputs[0]) or ()
     heads = int(node.attribute("num_heads", 0)) or shape[1]
     factors, view = split_heads(ctx, node.inputs[0], heads)
@@ -44,7 +44,7 @@ def rotary_heads(cuts: Cuts, node: Node) -> Change:
 
 @rule("LinearAttention")
 def linear_attention(ctx: LabelContext, node: Node) -> None:
-    """A recurrent state per head: heads pass whole, elements of values evenly."""
+    """Whole heads leave; head sizes of values shrink evenly."""
     heads, shared = (int(node.attribute(n, 1)) for n in ("q_num_heads", "kv_num_heads"))
     batch, steps, _ = ctx.shape(node.inputs[0]) or (1, 1, 1)
     width = (ctx.shape(node.inputs[2]) or ())[2] // shared

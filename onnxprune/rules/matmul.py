@@ -30,7 +30,7 @@ def gated_input(ctx: LabelContext, node: Node, positions: Sequence[int]) -> int:
 
 @rule("MatMul")
 def matmul(ctx: LabelContext, node: Node) -> None:
-    """Sum over the last axis of the first and the last but one of the second operand."""
+    """Batch axes, rows and columns pass; the summed axis may shrink."""
     ctx.set(node.outputs[0], product(ctx, node, 0, 1))
 
 
@@ -64,13 +64,13 @@ def product(
 
 @rule("MatMulInteger")
 def matmul_integer(ctx: LabelContext, node: Node) -> None:
-    """As MatMul; zero points may be per row of the left or column of the right operand."""
+    """As MatMul; zero points per row or column leave with it."""
     quantised(ctx, node, (0, 1), points={0: (2,), 1: (3,)}, zeros={0: 2, 1: 3})
 
 
 @rule("QLinearMatMul")
 def qlinear_matmul(ctx: LabelContext, node: Node) -> None:
-    """As MatMul; scales and zero points may be per row or column."""
+    """As MatMul; scales and zero points per row or column leave with it."""
     quantised(ctx, node, (0, 3), points={0: (1, 2), 3: (4, 5), -1: (6, 7)}, zeros={0: 2, 3: 5})
 
 
@@ -114,7 +114,7 @@ def quantised(
 
 @rule("Gemm")
 def gemm(ctx: LabelContext, node: Node) -> None:
-    """A product of two matrices plus an addend that broadcasts."""
+    """Rows and columns pass; the summed axis may shrink."""
     row, column, inner = 0, 1, 2
     left = [inner, row] if node.attribute("transA", 0) else [row, inner]
     right = [column, inner] if node.attribute("transB", 0) else [inner, column]

@@ -52,7 +52,7 @@ def normalised(ctx: LabelContext, factors: Factors, axes: Collection[int], reaso
 
 @rule("BatchNormalization")
 def batch_norm(ctx: LabelContext, node: Node) -> None:
-    """Scale and shift each channel by constants, or by its own statistics in training mode."""
+    """All axes pass; in training mode only channels."""
     data = _data(ctx, node)
     if not node.attribute("spatial", 1):
         ctx.opaque(node, "normalises each position by itself (spatial = 0)")
@@ -70,7 +70,7 @@ def batch_norm(ctx: LabelContext, node: Node) -> None:
 
 @rule("InstanceNormalization")
 def instance_norm(ctx: LabelContext, node: Node) -> None:
-    """Normalise each channel over its space."""
+    """Batch and channels pass; space stays."""
     data = _data(ctx, node)
     kept = ctx.release(data.factors, range(2, len(data.sizes)), "normalised over this axis")
     data = Operand(kept, data.sizes, data.key)
@@ -79,7 +79,7 @@ def instance_norm(ctx: LabelContext, node: Node) -> None:
 
 @rule("LayerNormalization", "RMSNormalization")
 def layer_norm(ctx: LabelContext, node: Node) -> None:
-    """Normalise over the last axes: fewer channels change the statistics."""
+    """Axes in front of the normalised ones pass; those only approximately."""
     data = _data(ctx, node)
     rank = len(data.sizes)
     axis = int(node.attribute("axis", -1)) % max(rank, 1)
@@ -93,7 +93,7 @@ def layer_norm(ctx: LabelContext, node: Node) -> None:
 
 @rule("GroupNormalization")
 def group_norm(ctx: LabelContext, node: Node) -> None:
-    """Normalise over the channels of a group: whole groups leave exactly."""
+    """Whole normalisation groups leave."""
     data = _data(ctx, node)
     shape = tuple(data.sizes.values())
     groups = int(node.attribute("num_groups"))
@@ -124,7 +124,7 @@ def group_norm_groups(cuts: Cuts, node: Node) -> Change:
 
 @rule("LpNormalization")
 def lp_norm(ctx: LabelContext, node: Node) -> None:
-    """Divide by a norm over one axis."""
+    """Axes that are not normalised pass; a normalised one only approximately."""
     data = _data(ctx, node)
     axis = int(node.attribute("axis", -1)) % len(data.sizes)
     ctx.set(node.outputs[0], normalised(ctx, data.factors, (axis,), "a norm over this axis"))
@@ -132,14 +132,14 @@ def lp_norm(ctx: LabelContext, node: Node) -> None:
 
 @rule("LRN")
 def local_response(ctx: LabelContext, node: Node) -> None:
-    """Each channel looks at its neighbours."""
+    """All axes pass but channels, which look at their neighbours."""
     factors = ctx.release(ctx.factors(node.inputs[0]), (1,), "normalised over nearby channels")
     ctx.set(node.outputs[0], factors)
 
 
 @rule("MeanVarianceNormalization")
 def mean_variance(ctx: LabelContext, node: Node) -> None:
-    """Normalise over the given axes."""
+    """Axes that are not normalised pass; normalised ones only approximately."""
     rank = len(ctx.shape(node.inputs[0]) or ())
     axes = [a % rank for a in node.attribute("axes", [0, 2, 3])]
     factors = ctx.factors(node.inputs[0])
@@ -148,7 +148,7 @@ def mean_variance(ctx: LabelContext, node: Node) -> None:
 
 @rule("Softmax", "LogSoftmax", "Hardmax")
 def softmax(ctx: LabelContext, node: Node) -> None:
-    """Normalise over one axis (over all from it on before opset 13)."""
+    """Axes that are not normalised pass; normalised ones only approximately."""
     factors = ctx.factors(node.inputs[0])
     rank = len(ctx.shape(node.inputs[0]) or ())
     modern = node.since >= 13

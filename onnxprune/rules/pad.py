@@ -35,7 +35,7 @@ def amounts(ctx: LabelContext, node: Node) -> dict[int, tuple[int, int]] | None:
 
 @rule("Pad")
 def pad(ctx: LabelContext, node: Node) -> None:
-    """Constant padding adds indices that stay; other modes need the axis whole."""
+    """All axes pass under constant padding, whose indices stay; padded axes stay in other modes."""
     padded = amounts(ctx, node)
     if padded is None:
         ctx.opaque(node, "the padding is computed")
@@ -58,7 +58,7 @@ def target_axes(shape: tuple[int, ...], node: Node) -> list[int]:
 
 @rule("CenterCropPad")
 def center_crop_pad(ctx: LabelContext, node: Node) -> None:
-    """Axes that are cropped or padded stay whole."""
+    """Axes that keep their size pass."""
     before, after = ctx.shape(node.inputs[0]) or (), ctx.shape(node.outputs[0]) or ()
     changed = [
         a

@@ -18,7 +18,7 @@ POOLED = "pooled over this axis"
 
 @rule("AveragePool", "MaxPool", "LpPool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool")
 def pool(ctx: LabelContext, node: Node) -> None:
-    """Pool over space, channel by channel."""
+    """Batch and channels pass, unless flat indices are returned; space stays."""
     shape = ctx.shape(node.inputs[0]) or ()
     if node.output(1):
         ctx.opaque(node, "MaxPool's flat indices depend on the number of channels")
@@ -29,7 +29,7 @@ def pool(ctx: LabelContext, node: Node) -> None:
 
 @rule("MaxRoiPool", "RoiAlign")
 def pool_regions(ctx: LabelContext, node: Node) -> None:
-    """Channels pass; the batch is selected from, and regions are the new batch."""
+    """Channels pass, and regions, which are the new batch."""
     shape = ctx.shape(node.outputs[0]) or ()
     kept = ctx.release(ctx.factors(node.inputs[0]), (0, 2, 3), POOLED)
     operands = [Operand(kept, {1: shape[1]}, node.inputs[0])]
@@ -41,7 +41,7 @@ def pool_regions(ctx: LabelContext, node: Node) -> None:
 
 @rule("Col2Im")
 def column_to_image(ctx: LabelContext, node: Node) -> None:
-    """Columns hold the pixels of a block channel by channel: whole channels pass."""
+    """Whole channels pass, each with all pixels of its block."""
     block = ctx.known(node.inputs[2])
     shape = ctx.shape(node.inputs[0]) or ()
     if block is None:

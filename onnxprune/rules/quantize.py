@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @rule("QuantizeLinear", "DequantizeLinear")
 def linear(ctx: LabelContext, node: Node) -> None:
-    """Scale and shift, per tensor, per index of one axis, or per block of indices."""
+    """All axes pass with their scales and zero points; blocks shrink evenly or leave whole."""
     shape = ctx.shape(node.inputs[0]) or ()
     if node.attribute("block_size", 0):
         _blocked(ctx, node, shape)
@@ -71,7 +71,7 @@ def block_size(cuts: Cuts, node: Node) -> Change:
 
 @rule("DynamicQuantizeLinear")
 def dynamic(ctx: LabelContext, node: Node) -> None:
-    """The range is measured over all elements, those that leave included."""
+    """All axes pass approximately: the range is measured over what leaves as well."""
     factors = ctx.factors(node.inputs[0])
     for factor in factors:
         ctx.approximate([factor], factor.axes, "the range is measured over this axis")

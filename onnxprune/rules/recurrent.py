@@ -20,7 +20,7 @@ STEP, DIRECTION, BATCH, INPUT, HIDDEN = range(5)  # common axes
 
 @rule("LSTM", "GRU", "RNN")
 def recurrent(ctx: LabelContext, node: Node) -> None:
-    """Inputs are summed; hidden units go through gates, recurrence, states and outputs."""
+    """Input features, and hidden units with all their gates, states and outputs; batch passes."""
     gates = GATES[node.op]
     x_key, w_key, r_key = node.inputs[:3]
     x_shape, w_shape, r_shape = (ctx.shape(k) for k in (x_key, w_key, r_key))

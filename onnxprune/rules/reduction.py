@@ -33,7 +33,7 @@ def reduced_axes(ctx: LabelContext | Cuts, node: Node) -> list[int] | None:
 
 @rule(*ZERO_IS_NEUTRAL, "ReduceMax", "ReduceMin", "ReduceProd", "ReduceLogSumExp")
 def reduce(ctx: LabelContext, node: Node) -> None:
-    """Axes that are not reduced pass."""
+    """Axes that are not reduced pass; a reduced one may shrink where zeros count nothing."""
     axes = reduced_axes(ctx, node)
     factors = ctx.factors(node.inputs[0])
     rank = len(ctx.shape(node.inputs[0]) or ())
@@ -68,7 +68,7 @@ def reduce_mean(cuts: Cuts, node: Node) -> Change:
 
 @rule("ArgMax", "ArgMin")
 def arg_reduce(ctx: LabelContext, node: Node) -> None:
-    """Positions along the axis are results: it stays whole."""
+    """All axes pass but the reduced one, along which positions are results."""
     rank = len(ctx.shape(node.inputs[0]) or ())
     axis = int(node.attribute("axis", 0)) % rank
     factors = ctx.release(ctx.factors(node.inputs[0]), (axis,), f"{node.op} over this axis")

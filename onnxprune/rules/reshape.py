@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @rule("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 def regroup(ctx: LabelContext, node: Node) -> None:
-    """Rearrange axes without moving elements."""
+    """All axes pass; parts of an axis that is split shrink evenly, or leave as whole rows."""
     before, after = ctx.shape(node.inputs[0]), ctx.shape(node.outputs[0])
     if before is None or after is None:
         ctx.opaque(node, "shape unknown")
@@ -56,7 +56,7 @@ def squeeze_axes(cuts: Cuts, node: Node) -> Change:
 
 @rule("Transpose")
 def transpose(ctx: LabelContext, node: Node) -> None:
-    """Permute the axes."""
+    """All axes pass."""
     rank = len(ctx.shape(node.inputs[0]) or ())
     order = node.attribute("perm") or list(range(rank))[::-1]
     ctx.set(node.outputs[0], ctx.permute(ctx.factors(node.inputs[0]), list(order)))
@@ -64,7 +64,7 @@ def transpose(ctx: LabelContext, node: Node) -> None:
 
 @rule("DepthToSpace", "SpaceToDepth")
 def depth_space(ctx: LabelContext, node: Node) -> None:
-    """Blocks of channels become pixels, or the other way round."""
+    """Whole channels pass, each with its pixels; space stays."""
     n, c, h, w = ctx.shape(node.inputs[0]) or (0, 0, 0, 0)
     out = ctx.shape(node.outputs[0]) or ()
     block = int(node.attribute("blocksize"))

@@ -18,7 +18,7 @@ RESAMPLED = "resampled over this axis"
 
 @rule("Resize", "Upsample")
 def resize(ctx: LabelContext, node: Node) -> None:
-    """Axes at scale one pass."""
+    """Axes at scale one pass; resampled ones stay."""
     factors = ctx.factors(node.inputs[0])
     if node.attribute("coordinate_transformation_mode") == "tf_crop_and_resize":
         ctx.opaque(node, "crops while resizing")
@@ -68,7 +68,7 @@ def resize_sizes(cuts: Cuts, node: Node) -> Change:
 
 @rule("GridSample")
 def grid_sample(ctx: LabelContext, node: Node) -> None:
-    """Channels pass; the batch meets the grid's, whose points are the new space."""
+    """Channels pass, and points of the grid, which are the new space."""
     data, grid = ctx.shape(node.inputs[0]) or (), ctx.shape(node.inputs[1]) or ()
     rank = len(data)
     kept = ctx.release(ctx.factors(node.inputs[0]), range(2, rank), RESAMPLED)

@@ -16,7 +16,7 @@ WRITTEN = "written at computed places"
 
 @rule("ScatterElements", "Scatter")
 def scatter_elements(ctx: LabelContext, node: Node) -> None:
-    """Write element by element along one axis; on the others all three operands meet."""
+    """Axes but the written one pass where all three operands have the same size."""
     shapes = [ctx.shape(k) or () for k in node.inputs]
     axis = int(node.attribute("axis", 0)) % len(shapes[0])
     needed = [
@@ -34,7 +34,7 @@ def scatter_elements(ctx: LabelContext, node: Node) -> None:
 
 @rule("ScatterND")
 def scatter_nd(ctx: LabelContext, node: Node) -> None:
-    """Write slices at index tuples: axes of the slices pass."""
+    """Axes of the data that are not indexed pass."""
     data, table, _ = (ctx.shape(k) or () for k in node.inputs)
     width = table[-1]
     kept = ctx.release(ctx.factors(node.inputs[0]), range(width), WRITTEN)
@@ -56,7 +56,7 @@ def scatter_nd(ctx: LabelContext, node: Node) -> None:
 
 @rule("TensorScatter")
 def tensor_scatter(ctx: LabelContext, node: Node) -> None:
-    """Write into a cache along its sequence axis; all other axes meet."""
+    """All axes pass but the sequence."""
     shape = ctx.shape(node.inputs[0]) or ()
     axis = int(node.attribute("axis", -2)) % len(shape)
     sizes = {a: s for a, s in enumerate(shape) if a != axis}

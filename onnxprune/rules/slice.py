@@ -46,7 +46,7 @@ def slice_operands(ctx: LabelContext | Cuts, node: Node) -> dict[int, slice] | N
 
 @rule("Slice")
 def slice_(ctx: LabelContext, node: Node) -> None:
-    """Select ranges of indices."""
+    """All axes pass."""
     factors = ctx.factors(node.inputs[0])
     ranges = slice_operands(ctx, node)
     shape = ctx.shape(node.inputs[0]) or ()

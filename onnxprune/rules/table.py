@@ -32,7 +32,7 @@ passes nothing: its inputs keep all their channels, and `onnxprune analyze` says
 
 This page is generated: `python -m onnxprune.rules.table --write`.
 
-| Operator | Versions | What passes | What a cut changes in the node | Family |
+| Operator | Versions | What can be pruned through it | What a cut changes in the node | Family |
 |---|---|---|---|---|
 """
 

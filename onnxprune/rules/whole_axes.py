@@ -29,7 +29,7 @@ def _rank(ctx: LabelContext, node: Node) -> int:
 
 @rule("TopK")
 def top_k(ctx: LabelContext, node: Node) -> None:
-    """The axis is ranked as a whole, the others pass."""
+    """All axes pass but the ranked one."""
     rank = _rank(ctx, node)
     axis = int(node.attribute("axis", -1)) % rank
     pass_others(ctx, node, (axis,), "ranked over this axis")
@@ -37,7 +37,7 @@ def top_k(ctx: LabelContext, node: Node) -> None:
 
 @rule("CumSum", "CumProd")
 def cumulative(ctx: LabelContext, node: Node) -> None:
-    """The axis is needed whole, the others pass."""
+    """All axes pass but the summed one."""
     axis = ctx.known(node.inputs[1])
     if axis is None:
         ctx.opaque(node, "the axis is computed")
@@ -48,21 +48,21 @@ def cumulative(ctx: LabelContext, node: Node) -> None:
 
 @rule("Trilu")
 def triangle(ctx: LabelContext, node: Node) -> None:
-    """Positions of rows and columns decide what becomes zero; batch axes pass."""
+    """Batch axes pass; rows and columns stay, since positions decide what becomes zero."""
     rank = _rank(ctx, node)
     pass_others(ctx, node, (rank - 2, rank - 1), "a triangle needs rows and columns whole")
 
 
 @rule("Det")
 def determinant(ctx: LabelContext, node: Node) -> None:
-    """The last two axes are a matrix; batch axes pass."""
+    """Batch axes pass; the matrix stays."""
     rank = _rank(ctx, node)
     pass_others(ctx, node, (rank - 2, rank - 1), "a determinant needs the matrix whole")
 
 
 @rule("ReverseSequence")
 def reverse_sequence(ctx: LabelContext, node: Node) -> None:
-    """Time is reversed up to a length by batch; the others pass."""
+    """All axes pass but time."""
     shape = ctx.shape(node.inputs[0]) or ()
     time, batch = int(node.attribute("time_axis", 0)), int(node.attribute("batch_axis", 1))
     kept = ctx.release(ctx.factors(node.inputs[0]), (time,), "reversed along this axis")
@@ -90,7 +90,7 @@ def one_hot(ctx: LabelContext, node: Node) -> None:
 
 @rule("DFT")
 def fourier(ctx: LabelContext, node: Node) -> None:
-    """The transformed axis and the pair of real and imaginary part stay, the others pass."""
+    """All axes pass but the transformed one, and the pair of real and imaginary part."""
     rank = _rank(ctx, node)
     axis = np.asarray(node.attribute("axis", 1))
     if node.since >= 20:

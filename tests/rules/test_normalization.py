@@ -40,6 +40,18 @@ CASES = {
         """,
         ["3 w.0 s b v.1 rows"],
     ),
+    "group across a joint": (
+        """
+        (float[N,3,4,4] x) => (float[N,4,4,4] y) <float[8,3,1,1] w, float[4,3,1,1] u,
+        float[12] s, float[12] b, float[4,12,1,1] v>
+        { h = Conv(x, w) i = Conv(x, u) c = Concat<axis=1>(h, i)
+        n = GroupNormalization<num_groups=4>(c, s, b) y = Conv(n, v) }
+        """,
+        [
+            "3 w.0 u.0[0] s[0:9] b[0:9] v.1[0:9] rows",
+            "1 u.0[1:4] s[9:12] b[9:12] v.1[9:12] rows",
+        ],
+    ),
     "layer": (
         """
         (float[N,T,4] x) => (float[N,T,4] y) <float[4,6] w, float[6] s, float[6] b,
