@@ -35,7 +35,7 @@ from onnxprune.runtime.inputs import input_specs
 from onnxprune.runtime.isolate import run_isolated
 from onnxprune.runtime.segment import Program
 from onnxprune.runtime.stream import TwinStream
-from onnxprune.selection import Settings, choose_groups, plan_group
+from onnxprune.selection import Settings, choose_groups, describe_settings, plan_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -368,10 +368,8 @@ class Calibration:
             model_sha256=analysis.model.sha256,
             groups=groups,
             settings={
-                "target": {settings.target.metric: settings.target.amount},
-                "criterion": settings.criterion, "allocation": allocation,
+                **describe_settings(settings, allocation),
                 "recovery": self._recovery, "samples": sum(_size(b) for b in self._batches),
-                "seed": settings.seed,
             },
             predicted={
                 "macs": round(after.macs / max(before.macs, 1), 6),

@@ -37,8 +37,9 @@ class PlanOptions(TypedDict, total=False):
         remove_params: fraction of the parameters that leaves.
         remove_macs: fraction of the multiply-accumulates that leaves.
         max_bytes: size that the file may have, in bytes or as "9.5MiB".
-        criterion: name of the criterion that scores atoms.
-        allocation: name of the allocation; by default `uniform` for a ratio, else `global`.
+        criterion: name of the criterion that scores atoms; by default `l2`, with samples `obs`.
+        allocation: name of the allocation; by default `uniform` for a ratio, else `global`, with
+            samples `knapsack`.
         coupling: how consumers of one stream depend on each other.
         allow_approximate: whether groups take part whose removal changes a normalisation.
         align: what is kept of a group is a multiple of this, or "auto".
@@ -53,7 +54,7 @@ class PlanOptions(TypedDict, total=False):
     remove_params: float | None
     remove_macs: float | None
     max_bytes: int | str | None
-    criterion: str
+    criterion: str | None
     allocation: str | None
     coupling: Literal["constrained"]
     allow_approximate: bool
@@ -65,8 +66,12 @@ class PlanOptions(TypedDict, total=False):
     seed: int
 
 
-def make_settings(options: PlanOptions) -> Settings:
+def make_settings(options: PlanOptions, *, samples: bool = False) -> Settings:
     """Check options and turn them into the settings of a plan.
+
+    Args:
+        options: the options.
+        samples: whether there are samples to choose with.
 
     Raises:
         InvalidConfigError: an option that is unknown, missing, or out of its range.
@@ -84,7 +89,7 @@ def make_settings(options: PlanOptions) -> Settings:
         raise InvalidConfigError(message)
     return Settings(
         target=_target(options),
-        criterion=options.get("criterion", "l2"),
+        criterion=options.get("criterion") or ("obs" if samples else "l2"),
         allocation=options.get("allocation") or "",
         limits=_limits(options),
         allow_approximate=options.get("allow_approximate", False),

@@ -27,6 +27,7 @@ def verify_pair(
     pruned: Model,
     *,
     plan: PrunePlan | None,
+    original: Analysis | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> VerifyReport:
     """Compare a pruned file with the masked original, or with the original as it is.
@@ -35,13 +36,17 @@ def verify_pair(
         analysis: the original.
         pruned: the pruned model.
         plan: what was removed; without it, that is read off the weights if they allow.
+        original: the model before its weights were repaired, if they were.
         progress: called with (done, total).
 
     Raises:
         PlanMismatchError: the plan is for another model.
     """
     source: Literal["given", "reconstructed"] | None = "given" if plan is not None else None
-    removed = None if plan is None else check_plan(analysis, plan)
+    removed = None
+    if plan is not None:
+        check_plan(original or analysis, plan)
+        removed = analysis.removed_labels(plan)
     approximate = plan is not None and any(not g.exact for g in plan.groups)
     if removed is None:
         removed = reconstruct(analysis, pruned)

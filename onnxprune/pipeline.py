@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from onnxprune.analysis import Analysis, analyze_model
+from onnxprune.calibration import DEFAULT_SAMPLES
 from onnxprune.core.plan import PrunePlan
 from onnxprune.errors import InvalidConfigError, NothingToPruneError, VerificationError, printable
 from onnxprune.io import Model, load_model, write_model
@@ -19,16 +20,18 @@ from onnxprune.io.outfile import check_destination, new_files
 from onnxprune.options import PlanOptions, make_settings, requested
 from onnxprune.pair import verify_pair
 from onnxprune.plans import draft_of, make_draft, read_plan
+from onnxprune.repaired import Samples, draft_with_samples, with_repaired_weights
 from onnxprune.report.pruning import report_pruning
 from onnxprune.stages import Progress, Stages
 from onnxprune.staging import Staging
 from onnxprune.verification import Verification, require_runnable, verify_cut
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from onnxprune.plans import Draft
     from onnxprune.report.models import PruneReport, VerifyReport
+    from onnxprune.runtime.feeds import Feed
 
 __all__ = ["analyze", "apply", "load", "plan", "prune", "verify"]
 
@@ -132,9 +135,10 @@ def apply(  # as the command
         analysis = analyze(model, dims=dims)
     out.check(analysis.model)
     with stages.stage("plan"):
-        wanted = plan if isinstance(plan, PrunePlan) else read_plan(Path(plan))
-        draft = draft_of(analysis, wanted)
-    return _carry_out(analysis, draft, out, stages)
+        wanted, beside = _plan_of(plan)
+        repaired = with_repaired_weights(analysis, wanted, beside)
+        draft = draft_of(repaired, wanted, original=analysis)
+    return _carry_out(repaired, draft, out, stages)
 
 
 def prune(  # as the command
@@ -145,10 +149,16 @@ def prune(  # as the command
     verify: bool = True,
     plan_out: str | Path | None = None,
     report: str | Path | None = None,
+    calibration: str | Path | Sequence[Feed] | None = None,
+    samples: int = DEFAULT_SAMPLES,
+    recovery: str = "least-squares",
     progress: Progress | None = None,
     **options: Unpack[PlanOptions],
 ) -> PruneReport:
     """Make a model smaller: analyze, plan, apply and verify.
+
+    With samples, what leaves is chosen by what the network does on them, and the weights that stay
+    are repaired by least squares; see `onnxprune.calibrated`.
 
     Args:
         model: a model, its file, or its analysis.
@@ -157,6 +167,9 @@ def prune(  # as the command
         verify: whether to compare with the masked original before anything is written.
         plan_out: where to write the plan.
         report: where to write the report as JSON.
+        calibration: unlabelled samples: feeds, or a .npz or .npy file or a directory of them.
+        samples: how many of them are used at most.
+        recovery: `none`, `bias` or `least-squares`, how weights are repaired with samples.
         progress: called with the stage, and how much of how much is done.
         options: one target, and how to meet it; see `onnxprune.options.PlanOptions`.
 
@@ -176,13 +189,24 @@ def prune(  # as the command
         (True, True)
     """
     stages = Stages(progress)
-    make_settings(options)  # mistakes first, work later
+    settings = make_settings(options, samples=calibration is not None)  # mistakes first
     out = Output(Path(output), verify=verify, report=_path(report), plan=_path(plan_out))
     with stages.stage("load"):
         source = load(model) if isinstance(model, str | Path) else model
     out.check(source.model if isinstance(source, Analysis) else source)
     with stages.stage("analyze"):
         analysis = analyze(source, dims=dims)
+    if calibration is not None:
+        chosen = Samples(calibration, samples, recovery)
+        name = f"{(out.plan or out.path).name}.safetensors"
+        with stages.stage("calibrate") as step:
+            repaired = draft_with_samples(
+                analysis, settings, chosen, file_name=name, progress=step
+            )
+        return _carry_out(
+            repaired.analysis, repaired.draft, out, stages, requested(options),
+            weights=repaired.file_content(),
+        )  # fmt: skip
     with stages.stage("plan"):
         try:
             draft = _draft(analysis, options, f"{out.path.name}.data")
@@ -218,10 +242,13 @@ def verify(
     stages = Stages(progress)
     with stages.stage("analyze"):
         analysis = analyze(original, dims=dims)
-        wanted = plan if plan is None or isinstance(plan, PrunePlan) else read_plan(Path(plan))
+        wanted, beside = (None, None) if plan is None else _plan_of(plan)
+        repaired = analysis
+        if wanted is not None:
+            repaired = with_repaired_weights(analysis, wanted, beside)
         small = load(pruned)
     with stages.stage("verify") as step:
-        return verify_pair(analysis, small, plan=wanted, progress=step)
+        return verify_pair(repaired, small, plan=wanted, original=analysis, progress=step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +279,13 @@ def _path(path: str | Path | None) -> Path | None:
     return None if path is None else Path(path)
 
 
+def _plan_of(plan: PrunePlan | str | Path) -> tuple[PrunePlan, Path | None]:
+    """Return a plan and the directory it lies in, if it came from a file."""
+    if isinstance(plan, PrunePlan):
+        return plan, None
+    return read_plan(Path(plan)), Path(plan).parent
+
+
 def _draft(analysis: Analysis, options: PlanOptions, data_name: str) -> Draft:
     settings = make_settings(options)
     size = analysis.model.size_bytes
@@ -267,6 +301,8 @@ def _carry_out(
     output: Output,
     stages: Stages,
     wanted: Mapping[str, float | int | str] | None = None,
+    *,
+    weights: bytes | None = None,
 ) -> PruneReport:
     """Write a draft beside its destination, verify it, and give it its name."""
     model = analysis.model
@@ -293,6 +329,9 @@ def _carry_out(
                 if path is not None:
                     [file] = side.enter_context(new_files(path))
                     file.write(text().encode())
+            if output.plan is not None and weights is not None:
+                [file] = side.enter_context(new_files(Path(f"{output.plan}.safetensors")))
+                file.write(weights)
             staging.publish(written.data_path)
     return report
 

@@ -114,13 +114,21 @@ def _same_slices(first: PlanGroup, second: PlanGroup) -> bool:
     return lines[0] == lines[1]
 
 
-def draft_of(analysis: Analysis, plan: PrunePlan) -> Draft:
+def draft_of(
+    analysis: Analysis, plan: PrunePlan, *, original: Analysis | None = None
+) -> Draft:
     """Carry out a plan in memory.
+
+    Args:
+        analysis: the model to cut.
+        plan: the plan.
+        original: the model before its weights were repaired, which the plan speaks of.
 
     Raises:
         PlanMismatchError: it is for another model, or cannot be carried out.
     """
-    removed = check_plan(analysis, plan)
+    check_plan(original or analysis, plan)
+    removed = analysis.removed_labels(plan)
     rewritten = _rewrite(analysis, removed)
     stamp(rewritten.proto, analysis, plan)
     return Draft(plan, removed, rewritten, {})
@@ -220,12 +228,21 @@ def _without_what_cannot_follow(
         except PlanMismatchError as error:
             if len(dropped) >= _MOST_DROPPED:
                 raise
-            group, reason = _culprit(analysis, plan, error)
+            group, reason = find_culprit(analysis, plan, error)
             dropped[group] = reason
 
 
-def _culprit(analysis: Analysis, plan: PrunePlan, error: PlanMismatchError) -> tuple[str, str]:
-    """Find the first group with which a plan fails, by halving, and how it fails."""
+def find_culprit(analysis: Analysis, plan: PrunePlan, error: PlanMismatchError) -> tuple[str, str]:
+    """Find the first group with which a plan fails, by halving, and how it fails.
+
+    Args:
+        analysis: the model.
+        plan: the plan.
+        error: how the whole plan failed.
+
+    Returns:
+        The group's id and the reason.
+    """
     failing, reason = len(plan.groups), error.message
     passing = 0
     while failing - passing > 1:

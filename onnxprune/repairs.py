@@ -35,12 +35,24 @@ def save_repairs(
         weights: content by initializer.
         biases: new biases by the output of their node.
     """
+    with new_files(path) as [file]:
+        file.write(serialise(weights, biases))
+    return describe_repairs(path.name, weights, biases)
+
+
+def serialise(weights: Mapping[str, np.ndarray], biases: Mapping[str, np.ndarray]) -> bytes:
+    """Return the content of a file of repaired weights."""
     tensors = {_WEIGHT + n: np.asarray(a, order="C") for n, a in sorted(weights.items())}
     tensors |= {_BIAS + n: np.asarray(a, order="C") for n, a in sorted(biases.items())}
-    with new_files(path) as [file]:
-        file.write(save(tensors))
+    return bytes(save(tensors))
+
+
+def describe_repairs(
+    name: str, weights: Mapping[str, np.ndarray], biases: Mapping[str, np.ndarray]
+) -> PlanRepair:
+    """Return what a plan says of repaired weights in a file of the given name."""
     return PlanRepair(
-        file=path.name,
+        file=name,
         weights={n: _digest(a) for n, a in sorted(weights.items())},
         biases={n: _digest(a) for n, a in sorted(biases.items())},
     )

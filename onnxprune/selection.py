@@ -105,7 +105,7 @@ def make_plan(
             for c, n in zip(candidates, counts, strict=True)
             if n
         ],
-        settings=_describe(settings, name),
+        settings=describe_settings(settings, name),
         predicted={
             "macs": round(after.macs / max(before.macs, 1), 6),
             "params": round(after.params / max(before.params, 1), 6),
@@ -285,7 +285,8 @@ def _plan_slice(part: ParameterSlice, flags: NDArray[np.bool_], name: str) -> li
     return [PlanSlice(initializer=name, axis=axis, block_axis=rows, blocks=blocks)]
 
 
-def _describe(settings: Settings, allocation: str) -> dict[str, Any]:
+def describe_settings(settings: Settings, allocation: str) -> dict[str, Any]:
+    """Return what a plan says of how it was made."""
     found: dict[str, Any] = {
         "target": settings.target.metric, "amount": settings.target.amount,
         "criterion": settings.criterion, "allocation": allocation, "seed": settings.seed,

@@ -79,10 +79,12 @@ _PLAN = (
     click.option("--remove-macs", type=float, metavar="R",
                  help="Remove this share of the multiply-accumulates."),
     click.option("--max-bytes", metavar="SIZE", help="Bring the file to 500000, 10MB or 9.5MiB."),
-    click.option("--criterion", default="l2", show_default=True, metavar="NAME",
-                 help="What scores channels; see `onnxprune criteria`."),
+    click.option("--criterion", metavar="NAME",
+                 help="What scores channels, see `onnxprune criteria`; by default l2, with "
+                 "--calibration obs."),
     click.option("--allocation", metavar="NAME",
-                 help="Which group gives how much; by default uniform for --ratio, else global."),
+                 help="Which group gives how much; by default uniform for --ratio, else global, "
+                 "with --calibration knapsack."),
     click.option("--coupling", default="constrained", show_default=True,
                  type=click.Choice(["constrained"]), metavar="NAME",
                  help="constrained removes a channel for all its consumers at once."),
@@ -101,6 +103,25 @@ _PLAN = (
     click.option("--only", multiple=True, metavar="GLOB",
                  help="Touch only these groups; may be repeated."),
 )  # fmt: skip
+
+
+_CALIBRATION = (
+    click.option("--calibration", metavar="PATH",
+                 help="Unlabelled samples (.npz, .npy, a directory of them): choose with them and "
+                 "repair the weights that stay."),
+    click.option("--samples", type=int, default=128, show_default=True, metavar="N",
+                 help="Take at most this many of the samples."),
+    click.option("--recovery", default="least-squares", show_default=True,
+                 type=click.Choice(["none", "bias", "least-squares"]), metavar="NAME",
+                 help="How weights are repaired with samples: none, bias or least-squares."),
+)  # fmt: skip
+
+
+def calibration_options(command: Decorated) -> Decorated:
+    """Add the options that speak of samples."""
+    for option in reversed(_CALIBRATION):
+        command = option(command)
+    return command
 
 
 def plan_options(command: Decorated) -> Decorated:

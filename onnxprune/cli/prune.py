@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from onnxprune.cli.options import (
+    calibration_options,
     collect,
     debug_option,
     dims_option,
@@ -23,6 +24,7 @@ from onnxprune.cli.options import (
 @model_argument
 @output_option
 @plan_options
+@calibration_options
 @dims_option
 @verify_option
 @click.option(
@@ -37,6 +39,9 @@ def prune(  # one per option
     check: bool,  # noqa: FBT001  # a flag of the command line
     plan_out: Path | None,
     report: Path | None,
+    calibration: str | None,
+    samples: int,
+    recovery: str,
     **options: Any,  # noqa: ANN401  # the options of a plan
 ) -> None:
     """Write a smaller model that is proven right.
@@ -52,6 +57,6 @@ def prune(  # one per option
     with showing_progress() as progress:
         outcome = pipeline.prune(
             model, output, dims=dims, verify=check, plan_out=plan_out, report=report,
-            progress=progress, **collect(options),
+            calibration=calibration, samples=samples, recovery=recovery, progress=progress, **collect(options),
         )  # fmt: skip
     show_outcome(outcome)

@@ -346,7 +346,10 @@ class LabelContext:
         return tuple(f.rename(order.index(a) for a in f.axes) for f in factors)
 
     def take(self, factors: Iterable[Factor], axis: int, indices: np.ndarray) -> Factors:
-        """Carry factors through a selection of indices along one axis."""
+        """Carry factors through a selection of indices along one axis.
+
+        Where one index of every row is selected, rows cannot lose it: nothing would close up.
+        """
         kept = []
         for factor in factors:
             if axis not in factor.axes:
@@ -354,7 +357,9 @@ class LabelContext:
                 continue
             labels = factor.labels.take(indices, factor.axes.index(axis))
             result = self.tidy(factor.axes, labels, factor.level, "a single index is selected")
-            if result is not None:
+            if result is not None and axis == factor.axes[-1] and axis not in result.axes:
+                self.freeze([result], "a single index of every row is selected")
+            elif result is not None:
                 kept.append(result)
         return tuple(kept)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray
 
-BATCHES = 400
+BATCHES = 200
 """A group with more atoms than this loses several at a time."""
 
 
@@ -111,8 +111,8 @@ def greedy_order(
             order.append(atom)
             losses.append(float(scores[atom]))
             left[atom] = False
-            for view in views:
-                _remove(view, view.features[atom])
+        for view in views:
+            _remove(view, np.concatenate([view.features[a] for a in taken.tolist()]))
         if watch is not None:
             watch(len(order))
     rest = np.flatnonzero(left)
@@ -150,8 +150,12 @@ def _remove(view: View, places: NDArray[np.int64]) -> None:
     columns = view.inverse[:, places]
     block = columns[places]
     solved = np.linalg.solve(block, columns.T).T
+    if not view.inverse.flags.f_contiguous:
+        view.inverse = np.asfortranarray(view.inverse)
     view.weight -= solved @ view.weight[places]
-    view.inverse -= solved @ columns.T
+    view.inverse = linalg.blas.dgemm(
+        -1.0, solved, columns, beta=1.0, c=view.inverse, trans_b=True, overwrite_c=True
+    )  # in place: a temporary of this size at every step would cost more than the product
     view.weight[places] = 0.0
     view.inverse[places] = 0.0
     view.inverse[:, places] = 0.0

@@ -17,6 +17,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 import onnxprune.rules  # noqa: F401 - registers the rules
+from onnxprune.core.cuts import Cuts
 from onnxprune.core.dependencies import analyze_graph
 from onnxprune.core.graph import Parameter, build_graph
 from onnxprune.core.labels import Factor
@@ -167,9 +168,19 @@ def choose(
     while True:
         atoms = np.concatenate([np.zeros(0, np.int64), *chosen])
         removed = deps.removed_labels(atoms)
-        if not sites.emptied(removed):
+        if not sites.emptied(removed) and not _emptied(deps, removed):
             return removed, len(atoms)
         chosen.pop()
+
+
+def _emptied(deps: Dependencies, removed: Flags) -> bool:
+    """Tell whether rows and elements together leave nothing of some axis."""
+    cuts = Cuts(deps.ctx, removed, deps.settings[0])
+    return any(
+        0 in cuts.shape(key) and 0 not in cuts.old_shape(key)
+        for key, factors in deps.ctx.factors_of.items()
+        if factors
+    )
 
 
 def sliced(value: Value, factors: Factors, removed: Flags) -> Value:
