@@ -155,7 +155,18 @@ def test_taking_indices(
     if taken:
         assert np.array_equal(everywhere(taken[0], after), wanted)
     else:
-        assert (wanted == wanted.flat[0]).all()
+        frozen = np.concatenate([labels for labels, _ in ctx.frozen])
+        assert np.isin(wanted, frozen).all()
+
+
+def test_one_index_of_every_row_stays() -> None:
+    """Rows that lose different indices do not move up to where one index is selected."""
+    ctx = context()
+    rows = Factor((0, 1), ctx.fresh(3, 2))
+    assert not ctx.take([rows], 1, np.array([0]))
+    ((labels, reason),) = ctx.frozen
+    assert labels.tolist() == rows.labels[:, 0].tolist()
+    assert "single index" in reason.reason
 
 
 @given(labelled(), st.data())

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
@@ -166,4 +167,11 @@ def trials(draw: st.DrawFn) -> Trial:
 @settings(max_examples=400)
 @given(trials())
 def test_moved_elements_are_where_the_labels_say(trial: Trial) -> None:
+    assert not check(trial).error
+
+
+@pytest.mark.slow
+@settings(max_examples=20_000)
+@given(trials())
+def test_moved_elements_are_where_the_labels_say_in_many_chains(trial: Trial) -> None:
     assert not check(trial).error
