@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from onnxprune.errors import VerificationError, printable
-from onnxprune.plans import check_plan
+from onnxprune.planning.plans import check_plan
 from onnxprune.report.models import VerifyReport
 from onnxprune.report.pruning import finite
 from onnxprune.verification import Verification, verify_cut

@@ -17,10 +17,10 @@ from onnxprune.core.plan import PrunePlan
 from onnxprune.errors import InvalidConfigError, NothingToPruneError, VerificationError, printable
 from onnxprune.io import Model, load_model, write_model
 from onnxprune.io.outfile import check_destination, new_files
-from onnxprune.options import PlanOptions, make_settings, requested
 from onnxprune.pair import verify_pair
-from onnxprune.plans import draft_of, make_draft, read_plan
-from onnxprune.repaired import Samples, draft_with_samples, with_repaired_weights
+from onnxprune.planning.options import PlanOptions, make_settings, requested
+from onnxprune.planning.plans import draft_of, make_draft, read_plan
+from onnxprune.recovery.repaired import Samples, draft_with_samples, with_repaired_weights
 from onnxprune.report.pruning import report_pruning
 from onnxprune.stages import Progress, Stages
 from onnxprune.staging import Staging
@@ -29,7 +29,7 @@ from onnxprune.verification import Verification, require_runnable, verify_cut
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from onnxprune.plans import Draft
+    from onnxprune.planning.plans import Draft
     from onnxprune.report.models import PruneReport, VerifyReport
     from onnxprune.runtime.feeds import Feed
 
@@ -84,7 +84,7 @@ def plan(
         model: a model, its file, or its analysis.
         dims: sizes for symbolic dimensions of the inputs.
         progress: called with the stage, and how much of how much is done.
-        options: one target, and how to meet it; see `onnxprune.options.PlanOptions`.
+        options: one target, and how to meet it; see `onnxprune.planning.options.PlanOptions`.
 
     Raises:
         InvalidConfigError: an option is out of its range.
@@ -141,7 +141,7 @@ def apply(  # as the command
     return _carry_out(repaired, draft, out, stages)
 
 
-def prune(  # as the command
+def prune(  # noqa: PLR0913  # as the command
     model: ModelLike,
     output: str | Path,
     *,
@@ -158,7 +158,7 @@ def prune(  # as the command
     """Make a model smaller: analyze, plan, apply and verify.
 
     With samples, what leaves is chosen by what the network does on them, and the weights that stay
-    are repaired by least squares; see `onnxprune.calibrated`.
+    are repaired by least squares; see `onnxprune.recovery.calibrated`.
 
     Args:
         model: a model, its file, or its analysis.
@@ -171,7 +171,7 @@ def prune(  # as the command
         samples: how many of them are used at most.
         recovery: `none`, `bias` or `least-squares`, how weights are repaired with samples.
         progress: called with the stage, and how much of how much is done.
-        options: one target, and how to meet it; see `onnxprune.options.PlanOptions`.
+        options: one target, and how to meet it; see `onnxprune.planning.options.PlanOptions`.
 
     Raises:
         InvalidModelError: the file is no usable model.
@@ -200,9 +200,7 @@ def prune(  # as the command
         chosen = Samples(calibration, samples, recovery)
         name = f"{(out.plan or out.path).name}.safetensors"
         with stages.stage("calibrate") as step:
-            repaired = draft_with_samples(
-                analysis, settings, chosen, file_name=name, progress=step
-            )
+            repaired = draft_with_samples(analysis, settings, chosen, file_name=name, progress=step)
         return _carry_out(
             repaired.analysis, repaired.draft, out, stages, requested(options),
             weights=repaired.file_content(),
@@ -351,4 +349,3 @@ def _require(verification: Verification, plan: PrunePlan, path: Path) -> None:
     )
     hint = "this is a defect of the analysis; report it with the model, or exclude the group"
     raise VerificationError(message, hint=hint)
-

@@ -38,7 +38,7 @@ import onnxprune
 from onnxprune.allocation import ALLOCATIONS
 from onnxprune.criteria import CRITERIA
 from onnxprune.errors import OnnxPruneError
-from onnxprune.options import PlanOptions
+from onnxprune.planning.options import PlanOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -66,7 +66,8 @@ def demo(json_path: Path | None, output: Path | None) -> None:
         show(
             demo_table(report),
             f"  {outcome.input.path.rpartition('/')[2]}, verified against its masked original: "
-            f"{'exact' if report.verified.exact else 'NOT exact'}. No training; repaired with unlabelled images.\n"
+            f"{'exact' if report.verified.exact else 'NOT exact'}. No training; "
+            "repaired with unlabelled images.\n"
             f"  Accuracy on {report.images} images never trained on. Latency is indicative: median "
             f"of {_RUNS} alternating runs of {_BATCH} images, 1 thread.",
         )

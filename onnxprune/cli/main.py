@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from onnxprune.version import __version__
 from onnxprune.cli.failure import is_debug, report_failure
+from onnxprune.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from onnxprune.cli.failure import is_debug
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from onnxprune.options import PlanOptions
+    from onnxprune.planning.options import PlanOptions
 
 Decorated = TypeVar("Decorated", bound="Callable[..., Any]")
 
@@ -133,7 +133,7 @@ def plan_options(command: Decorated) -> Decorated:
 
 def collect(given: dict[str, Any]) -> PlanOptions:
     """Return the options of a plan from the arguments of a command."""
-    from onnxprune.options import PlanOptions  # noqa: PLC0415  # not for --help
+    from onnxprune.planning.options import PlanOptions  # noqa: PLC0415  # not for --help
 
     options: Any = {k: v for k, v in given.items() if k in PlanOptions.__annotations__}
     collected: PlanOptions = options

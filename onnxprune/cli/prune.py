@@ -32,7 +32,7 @@ from onnxprune.cli.options import (
 )
 @report_option
 @debug_option
-def prune(  # one per option
+def prune(  # noqa: PLR0913, PLR0917  # one per option
     model: Path,
     output: Path,
     dims: dict[str, int],
@@ -57,6 +57,7 @@ def prune(  # one per option
     with showing_progress() as progress:
         outcome = pipeline.prune(
             model, output, dims=dims, verify=check, plan_out=plan_out, report=report,
-            calibration=calibration, samples=samples, recovery=recovery, progress=progress, **collect(options),
+            calibration=calibration, samples=samples, recovery=recovery, progress=progress,
+            **collect(options),
         )  # fmt: skip
     show_outcome(outcome)

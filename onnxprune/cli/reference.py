@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from onnxprune.cli.main import COMMANDS, app
-from onnxprune.options import PlanOptions
+from onnxprune.planning.options import PlanOptions
 
 BEGIN = "<!-- commands: made by `python -m onnxprune.cli.reference README.md` -->"
 END = "<!-- end of commands -->"

@@ -80,6 +80,7 @@ def check_text(model: onnx.ModelProto) -> None:
 def _check_strings(field: FieldDescriptor, texts: Iterable[str | bytes]) -> None:
     for text in texts:
         if isinstance(text, bytes):
-            place = f"{field.containing_type.name}.{field.name}"
+            owner = field.containing_type
+            place = f"{owner.name if owner is not None else ''}.{field.name}"
             msg = f"has a {place} that is not UTF-8: '{printable(text)}'"
             raise InvalidModelError(msg)

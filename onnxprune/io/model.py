@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 import mmap
+import threading
 from typing import TYPE_CHECKING
 
 import onnx

@@ -8,7 +8,7 @@ nesting and field counts are checked before a parser with its own ideas sees a b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import onnx
 
@@ -185,7 +185,7 @@ def _tables() -> dict[str, dict[int, _Child]]:
             for field in descriptor.fields
         )
 
-    def collect(descriptor: Descriptor) -> None:
+    def collect(descriptor: Any) -> None:  # noqa: ANN401  # two classes of one interface
         if descriptor.name in found or descriptor.name == "TensorProto":
             return
         table = found[descriptor.name] = {}

@@ -270,7 +270,6 @@ class InOrder:
 _INTEGER = ("ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul")
 
 
-
 def _alive(site: Site, removed: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
     dead = site.dead(removed)
     return None if dead is None else ~dead

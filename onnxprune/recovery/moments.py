@@ -46,14 +46,10 @@ class Moments:
         return float(self.gram[0, -1, -1])
 
     def __add__(self, other: Moments) -> Moments:
-        return Moments(
-            self.gram + other.gram, self.cross + other.cross, self.energy + other.energy
-        )
+        return Moments(self.gram + other.gram, self.cross + other.cross, self.energy + other.energy)
 
     def __sub__(self, other: Moments) -> Moments:
-        return Moments(
-            self.gram - other.gram, self.cross - other.cross, self.energy - other.energy
-        )
+        return Moments(self.gram - other.gram, self.cross - other.cross, self.energy - other.energy)
 
     def part(self, features: Array) -> Moments:
         """Return the moments of some features (flags or numbers) and the constant."""

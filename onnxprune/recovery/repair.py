@@ -93,9 +93,7 @@ class Repair:
         scale = scale[:, alive[0]]
         folds = [f.part(kept[0]).outputs(alive[0]).scaled(scale) for f in self.folds]
         small = weight[:, kept[0]][:, :, alive[0]]
-        solution = self._best(
-            folds, small * scale, bias[:, alive[0]] * scale, kept, alive[0]
-        )
+        solution = self._best(folds, small * scale, bias[:, alive[0]] * scale, kept, alive[0])
         solution = _unscaled(solution, scale)
         new[0][np.ix_(kept[0], alive[0])] = solution.weight[0]
         new_bias[:, alive[0]] = solution.bias
@@ -186,9 +184,7 @@ class Repair:
 
 
 def _unscaled(solution: Solution, scale: Array) -> Solution:
-    return replace(
-        solution, weight=solution.weight / scale[:, None], bias=solution.bias / scale
-    )
+    return replace(solution, weight=solution.weight / scale[:, None], bias=solution.bias / scale)
 
 
 def _blank(moments: Moments, kept: NDArray[np.bool_]) -> Moments:

@@ -176,7 +176,5 @@ def _sketch(
     # the energy of a combination needs products of outputs; only differences matter for a choice,
     # so the sum of the original energies stands in for it
     energy = [np.repeat(f.energy.sum(axis=1, keepdims=True) / _SKETCH, _SKETCH, 1) for f in folds]
-    small = [
-        Moments(f.gram, f.cross @ signs, e) for f, e in zip(folds, energy, strict=True)
-    ]
+    small = [Moments(f.gram, f.cross @ signs, e) for f, e in zip(folds, energy, strict=True)]
     return small, weight @ signs, bias @ signs

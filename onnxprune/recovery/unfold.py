@@ -128,9 +128,7 @@ class Convolution:
         reach = [(w - 1) * d + 1 for w, d in zip(self.window, self.dilations, strict=True)]
         axes = tuple(range(2, x.ndim))
         view = np.lib.stride_tricks.sliding_window_view(x, reach, axes)
-        picks = [
-            slice(0, (n - 1) * s + 1, s) for n, s in zip(space, self.strides, strict=True)
-        ]
+        picks = [slice(0, (n - 1) * s + 1, s) for n, s in zip(space, self.strides, strict=True)]
         inner = [slice(None, None, d) for d in self.dilations]
         return view[(slice(None), slice(None), *picks, *inner)]
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from onnxprune.version import __version__
 from onnxprune.core.plan import PrunePlan
+from onnxprune.version import __version__
 
 TOOL = f"onnxprune {__version__}"
 

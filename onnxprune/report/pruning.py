@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from onnxprune.analysis import Analysis
     from onnxprune.core.plan import PrunePlan
     from onnxprune.io import Written
-    from onnxprune.plans import Draft
+    from onnxprune.planning.plans import Draft
     from onnxprune.verification import Verification
 
 COARSE = 0.01

@@ -28,9 +28,7 @@ class ParameterCut:
         removed: one flag per label.
     """
 
-    def __init__(
-        self, name: str, shape: Sequence[int], factors: Factors, removed: Mask
-    ) -> None:
+    def __init__(self, name: str, shape: Sequence[int], factors: Factors, removed: Mask) -> None:
         self._keep: list[Mask] = [np.ones(size, bool) for size in shape]
         self._rows: tuple[tuple[int, int], Mask] | None = None
         for factor in factors:

@@ -42,7 +42,7 @@ def restore(before: onnx.ModelProto, exported: onnx.ModelProto, sizes: Sizes) ->
 
 
 def _as_nodes(before: onnx.GraphProto, after: onnx.GraphProto) -> None:
-    """Turn new initializers into Constant nodes: old versions want every initializer as an input."""
+    """Turn new initializers into Constant nodes: old versions want initializers as inputs."""
     old = {t.name for t in before.initializer}
     new = [_copy(t) for t in after.initializer if t.name not in old]
     kept = [_copy(t) for t in after.initializer if t.name in old]

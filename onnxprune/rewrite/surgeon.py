@@ -185,9 +185,7 @@ class Surgeon:
         scale = self.constant(f"{output.name}_scale", array)
         place = next(i for i, n in enumerate(graph.nodes) if n is twin)
         name = f"{node.name}_rescale"
-        graph.nodes.insert(
-            place + 1, gs.Node("Mul", name, inputs=[inner, scale], outputs=[output])
-        )
+        graph.nodes.insert(place + 1, gs.Node("Mul", name, inputs=[inner, scale], outputs=[output]))
 
     def replace_by_gather(self, node: Node, axis: int, indices: np.ndarray) -> None:
         """Let a Gather with constant indices take a node's place."""

@@ -31,9 +31,7 @@ def make_batches(feeds: Sequence[Feed], specs: Sequence[InputSpec]) -> list[dict
     firsts = {s.dims[0] if s.dims else None for s in specs}
     if len(firsts) != 1 or not isinstance(next(iter(firsts)), str):
         return arrays
-    single = [
-        {k: v[i : i + 1] for k, v in f.items()} for f in arrays for i in range(_length(f))
-    ]
+    single = [{k: v[i : i + 1] for k, v in f.items()} for f in arrays for i in range(_length(f))]
     shapes: dict[tuple[object, ...], list[dict[str, Array]]] = {}
     for feed in single:
         key = tuple((k, v.shape, v.dtype) for k, v in sorted(feed.items()))

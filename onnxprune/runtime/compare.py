@@ -66,7 +66,7 @@ class Comparison:
     feeds: int
 
 
-def compare_models(  # noqa: PLR0913  # how to run, all with defaults
+def compare_models(  # how to run, all with defaults
     original: bytes | str | Path,
     pruned: bytes | str | Path,
     *,

@@ -73,7 +73,7 @@ class IsolatedTimeoutError(IsolationError):
     """The function was not done in time."""
 
 
-def run_isolated(  # noqa: PLR0913  # two limits that no caller may forget
+def run_isolated(  # two limits that no caller may forget
     target: str,
     kwargs: Mapping[str, Any],
     *,

@@ -45,9 +45,7 @@ class Program:
         read: returns the content of a tensor.
     """
 
-    def __init__(
-        self, proto: onnx.ModelProto, read: Callable[[TensorProto], Array]
-    ) -> None:
+    def __init__(self, proto: onnx.ModelProto, read: Callable[[TensorProto], Array]) -> None:
         self.opsets = list(proto.opset_import)
         self.ir_version = proto.ir_version
         self.outputs = tuple(o.name for o in proto.graph.output)

@@ -20,10 +20,10 @@ from onnxprune.analysis import analyze_model
 from onnxprune.core.steps import Limits
 from onnxprune.errors import NothingToPruneError, PlanMismatchError
 from onnxprune.io import write_model
+from onnxprune.planning.selection import Settings, make_plan
 from onnxprune.rewrite import rewrite
 from onnxprune.rewrite.mask import masked_model
 from onnxprune.runtime.compare import compare_models
-from onnxprune.selection import Settings, make_plan
 from onnxprune.testing.random_graphs import feeds, random_model
 from onnxprune.verification.equivalence import judge, tolerance_of
 
@@ -61,13 +61,9 @@ def check_seed(seed: int, directory: Path) -> str:
         return "refused"
     pruned, masked = directory / f"{seed}.pruned.onnx", directory / f"{seed}.masked.onnx"
     write_model(rewritten.proto, pruned, source=analysis.model, arrays=rewritten.arrays)
-    write_model(
-        masked_model(analysis.proto, analysis.deps, removed), masked, source=analysis.model
-    )
+    write_model(masked_model(analysis.proto, analysis.deps, removed), masked, source=analysis.model)
     inputs = [feeds(model, seed, setting=setting) for setting in (0, 1)]
-    verdict = judge(
-        compare_models(masked, pruned, feeds=inputs), tolerance=tolerance_of(analysis)
-    )
+    verdict = judge(compare_models(masked, pruned, feeds=inputs), tolerance=tolerance_of(analysis))
     assert verdict.exact, f"seed {seed}: {verdict.failures}"
     return "exact"
 

@@ -16,11 +16,7 @@ _SATURATING = frozenset(
         "LessOrEqual LogSoftmax Relu Sigmoid Softmax Softsign Tanh TopK"
     ).split()
 )
-_MOVING = frozenset(
-    (
-        "Flatten Identity Reshape Squeeze Transpose Unsqueeze"
-    ).split()
-)
+_MOVING = frozenset(("Flatten Identity Reshape Squeeze Transpose Unsqueeze").split())
 
 
 def behind_saturation(deps: Dependencies) -> dict[str, int]:

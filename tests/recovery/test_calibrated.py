@@ -9,14 +9,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from onnxprune.allocation import Target
 from onnxprune.analysis import analyze_model
-from onnxprune.calibrated import Calibration, calibrate, repaired_analysis
 from onnxprune.io import write_model
+from onnxprune.planning.selection import Settings
+from onnxprune.recovery.calibrated import Calibration, calibrate, repaired_analysis
 from onnxprune.recovery.sites import find_sites
 from onnxprune.rewrite import rewrite
 from onnxprune.runtime.segment import Program
 from onnxprune.runtime.session import open_session, run
 from onnxprune.runtime.stream import TwinStream
-from onnxprune.selection import Settings
 from onnxprune.verification import verify_cut
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from onnxprune.core.plan import PrunePlan
 from onnxprune.errors import PlanMismatchError
-from onnxprune.repairs import load_repairs, save_repairs
+from onnxprune.recovery.repairs import load_repairs, save_repairs
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ from onnx import numpy_helper, parser
 from onnxprune.allocation import Target
 from onnxprune.analysis import Analysis, analyze_model
 from onnxprune.io import load_model, write_model
+from onnxprune.planning.selection import Settings, make_plan
 from onnxprune.rewrite import rewrite
 from onnxprune.rewrite.mask import masked_model
 from onnxprune.runtime.compare import compare_models
 from onnxprune.runtime.feeds import FeedRecipe
 from onnxprune.runtime.inputs import input_specs
-from onnxprune.selection import Settings, make_plan
 from onnxprune.verification.equivalence import judge
 
 if TYPE_CHECKING:

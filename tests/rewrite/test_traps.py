@@ -176,7 +176,10 @@ def test_initializers_listed_as_inputs_before_ir_4(prune_exactly: Prune) -> None
         opset=8, ir=3, w1=(8, 3, 1, 1), w2=(2, 8, 1, 1),
     )  # fmt: skip
     pruned = prune_exactly(model)
-    declared = {i.name: [d.dim_value for d in i.type.tensor_type.shape.dim] for i in pruned.model.graph.input}
+    declared = {
+        i.name: [d.dim_value for d in i.type.tensor_type.shape.dim]
+        for i in pruned.model.graph.input
+    }
     assert declared["w1"] == [4, 3, 1, 1]
     assert declared["w2"] == [2, 4, 1, 1]
 

@@ -16,10 +16,17 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from onnxprune.calibration.samples import (
+    Layout,
+    check_symbols,
+    convert,
+    describe,
+    lay_out,
+    take_whole,
+)
 from onnxprune.errors import InvalidConfigError, OnnxPruneError, printable
 from onnxprune.io.arrays import open_arrays
 from onnxprune.runtime.feeds import synthetic_feeds
-from onnxprune.samples import Layout, check_symbols, convert, describe, lay_out, take_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

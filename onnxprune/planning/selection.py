@@ -12,7 +12,7 @@ from onnxprune.core.plan import PlanGroup, PlanSlice, PrunePlan
 from onnxprune.core.steps import Candidate, Limits, make_candidate
 from onnxprune.criteria import CRITERIA, ScoreContext
 from onnxprune.errors import InvalidConfigError, InvalidModelError, NothingToPruneError, printable
-from onnxprune.patterns import select
+from onnxprune.planning.patterns import select
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

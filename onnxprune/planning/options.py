@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from onnxprune.allocation import Target
 from onnxprune.core.steps import Limits
 from onnxprune.errors import InvalidConfigError, printable
-from onnxprune.selection import Settings
+from onnxprune.planning.selection import Settings
 
 if TYPE_CHECKING:
     from onnxprune.allocation.solve import Metric

@@ -22,6 +22,7 @@ from onnxprune.core.steps import Candidate, make_candidate
 from onnxprune.criteria import CRITERIA, ScoreContext
 from onnxprune.criteria.registry import ConsumerStats
 from onnxprune.errors import InvalidConfigError, NothingToPruneError, printable
+from onnxprune.planning.selection import Settings, choose_groups, describe_settings, plan_group
 from onnxprune.recovery.curves import Curve, group_curve
 from onnxprune.recovery.dense import dense_moments
 from onnxprune.recovery.inorder import InOrder, Outcome, Repaired
@@ -35,7 +36,6 @@ from onnxprune.runtime.inputs import input_specs
 from onnxprune.runtime.isolate import run_isolated
 from onnxprune.runtime.segment import Program
 from onnxprune.runtime.stream import TwinStream
-from onnxprune.selection import Settings, choose_groups, describe_settings, plan_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -115,7 +115,7 @@ def calibrate(
         message = f"there is no recovery '{printable(recovery)}'"
         raise InvalidConfigError(message, hint=f"choose one of {', '.join(METHODS)}")
     found = run_isolated(
-        "onnxprune.calibrated:in_child",
+        "onnxprune.recovery.calibrated:in_child",
         {
             "path": analysis.model.path, "given": analysis.given, "settings": settings,
             "feeds": list(feeds), "recovery": recovery, "without": tuple(without),
@@ -399,7 +399,4 @@ def _offer(curve: Curve, candidate: Candidate, clip: Callable[[int, int], int]) 
     total = max(len(candidate.steps), candidate.limit + 1)
     wanted = {round(f * candidate.limit) for f in np.linspace(0, 1, _LEVELS)}
     counts = sorted({0, *(min(candidate.limit, clip(total, n)) for n in wanted)})
-    return Offer(
-        tuple(counts), tuple(curve.at(len(candidate.atoms(n))) for n in counts)
-    )
-
+    return Offer(tuple(counts), tuple(curve.at(len(candidate.atoms(n))) for n in counts))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from onnxprune.calibrated import Calibrated, calibrate, repaired_analysis
 from onnxprune.calibration import load_calibration
 from onnxprune.errors import PlanMismatchError
-from onnxprune.plans import Draft, draft_of, find_culprit
-from onnxprune.repairs import describe_repairs, load_repairs, serialise
+from onnxprune.planning.plans import Draft, draft_of, find_culprit
+from onnxprune.recovery.calibrated import Calibrated, calibrate, repaired_analysis
+from onnxprune.recovery.repairs import describe_repairs, load_repairs, serialise
 from onnxprune.runtime.inputs import input_specs
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from onnxprune.analysis import Analysis
     from onnxprune.core.plan import PrunePlan
+    from onnxprune.planning.selection import Settings
     from onnxprune.runtime.feeds import Feed
-    from onnxprune.selection import Settings
 
     Progress = Callable[[int, int], None]
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from onnxprune.version import __version__
 from onnxprune.core.plan import PlanGroup, PrunePlan
 from onnxprune.errors import (
     InvalidModelError,
@@ -20,8 +19,9 @@ from onnxprune.errors import (
 from onnxprune.io.files import map_file
 from onnxprune.io.fill import fill_model
 from onnxprune.io.wire import pieces_size
+from onnxprune.planning.selection import make_plan, plan_group
 from onnxprune.rewrite import Rewritten, rewrite
-from onnxprune.selection import make_plan, plan_group
+from onnxprune.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onnxprune.analysis import Analysis
-    from onnxprune.selection import Settings
+    from onnxprune.planning.selection import Settings
 
 _MOST_DROPPED = 16
 _MOST_TIGHTENED = 5
@@ -114,9 +114,7 @@ def _same_slices(first: PlanGroup, second: PlanGroup) -> bool:
     return lines[0] == lines[1]
 
 
-def draft_of(
-    analysis: Analysis, plan: PrunePlan, *, original: Analysis | None = None
-) -> Draft:
+def draft_of(analysis: Analysis, plan: PrunePlan, *, original: Analysis | None = None) -> Draft:
     """Carry out a plan in memory.
 
     Args:
