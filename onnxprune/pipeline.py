@@ -193,7 +193,9 @@ def prune(  # noqa: PLR0913  # as the command
     out = Output(Path(output), verify=verify, report=_path(report), plan=_path(plan_out))
     with stages.stage("load"):
         source = load(model) if isinstance(model, str | Path) else model
-    out.check(source.model if isinstance(source, Analysis) else source)
+    loaded = source.model if isinstance(source, Analysis) else source
+    out.check(loaded)
+    loaded.begin_digest()
     with stages.stage("analyze"):
         analysis = analyze(source, dims=dims)
     if calibration is not None:

@@ -52,7 +52,10 @@ def einsum(ctx: LabelContext, node: Node) -> None:
     for letter in summed:
         holders = [p for p, t in enumerate(terms) if letter in t]
         position = gated_input(ctx, node, holders)
-        ctx.consumes(node, position, (terms[position].index(letter),))
+        axis = terms[position].index(letter)
+        ctx.consumes(node, position, (axis,))
+        if len(holders) == 1:  # nothing is multiplied: a plain sum, as ReduceSum
+            ctx.approximate(ctx.factors(node.inputs[position]), (axis,), "a sum over this axis")
     factors = ctx.contract(
         [operand(ctx, k, [code[c] for c in t]) for k, t in zip(node.inputs, terms, strict=True)],
         [code[c] for c in summed],

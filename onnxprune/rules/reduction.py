@@ -1,4 +1,9 @@
-"""Reductions: over a channel axis a sum leaves nothing behind, a mean is rescaled."""
+"""Reductions: over a channel axis they are statistics, which removal changes.
+
+Zeroing a channel where it is reduced, and dividing by the old number, gives what removal gives; but
+zeroing the weights that consume the channel does not, and that is what exact means. So a channel
+that is reduced leaves only approximately.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +38,7 @@ def reduced_axes(ctx: LabelContext | Cuts, node: Node) -> list[int] | None:
 
 @rule(*ZERO_IS_NEUTRAL, "ReduceMax", "ReduceMin", "ReduceProd", "ReduceLogSumExp")
 def reduce(ctx: LabelContext, node: Node) -> None:
-    """Axes that are not reduced pass; a reduced one may shrink where zeros count nothing."""
+    """Axes that are not reduced pass; over a reduced one, removal is approximate at best."""
     axes = reduced_axes(ctx, node)
     factors = ctx.factors(node.inputs[0])
     rank = len(ctx.shape(node.inputs[0]) or ())
@@ -44,6 +49,7 @@ def reduce(ctx: LabelContext, node: Node) -> None:
     if node.op in ZERO_IS_NEUTRAL:
         if channels:
             ctx.consumes(node, 0, tuple(axes))
+            ctx.approximate(channels, axes, f"{node.op} over this axis")
         kept = [f for f in factors if not set(f.axes) & set(axes)]
         kept += ctx.release(
             [f for f in channels if not set(f.axes) <= set(axes)], axes, "reduced over this axis"
