@@ -71,8 +71,10 @@ def matrix_power_sums(weight: np.ndarray, power: int) -> tuple[np.ndarray, np.nd
     per_row, per_column = np.empty(outputs), np.zeros(rows.shape[1])
     step = max(1, _CACHED // rows.shape[1])
     for start in range(0, outputs, step):
-        block = rows[start : start + step].astype(np.float64)
-        block = np.abs(block, out=block) if power == 1 else np.square(block, out=block)
+        block = rows[start : start + step]
+        if block.dtype not in (np.float32, np.float64):
+            block = block.astype(np.float32)
+        block = np.abs(block) if power == 1 else np.square(block)
         per_row[start : start + step] = block.sum(axis=1)
         per_column += block.sum(axis=0)
     return per_row, per_column.reshape(inputs, -1).sum(axis=1)

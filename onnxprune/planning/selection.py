@@ -159,6 +159,7 @@ def choose_groups(
         if (g.exact or settings.allow_approximate) and g.id in selected and g.id not in without
     ]
     dropped: set[str] = set()
+    known: dict[object, bool] = {}  # layers of a kind decide alike
     for rows in chosen:
         if rows.level == 0:
             continue
@@ -168,11 +169,21 @@ def choose_groups(
             for g in chosen
             if g.level == 0 and any((s.parameter, a) in places for s in g.slices for a in s.axes)
         ]
-        if inside and (rows.size == 1 or _saves_more(analysis, inside, rows)):
+        kind = tuple(_kind(analysis, g) for g in (rows, *inside))
+        if kind not in known:
+            known[kind] = bool(inside) and (rows.size == 1 or _saves_more(analysis, inside, rows))
+        if known[kind]:
             dropped.add(rows.id)
         else:
             dropped.update(g.id for g in inside)
     return [g for g in chosen if g.id not in dropped]
+
+
+def _kind(analysis: Analysis, group: Group) -> tuple[object, ...]:
+    """Return what the cost of cutting a group depends on."""
+    shapes = analysis.deps.ctx
+    slices = tuple((shapes.shape(s.parameter), s.axes, s.level) for s in group.slices)
+    return group.level, group.size, slices
 
 
 def _saves_more(analysis: Analysis, elements: list[Group], rows: Group) -> bool:
