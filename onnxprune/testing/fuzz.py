@@ -18,14 +18,14 @@ import onnx
 from onnxprune.allocation import Target
 from onnxprune.analysis import analyze_model
 from onnxprune.core.steps import Limits
-from onnxprune.errors import NothingToPruneError, PlanMismatchError
+from onnxprune.errors import InvalidModelError, NothingToPruneError, PlanMismatchError
 from onnxprune.io import write_model
 from onnxprune.planning.selection import Settings, make_plan
 from onnxprune.rewrite import rewrite
 from onnxprune.rewrite.mask import masked_model
 from onnxprune.runtime.compare import compare_models
 from onnxprune.testing.random_graphs import feeds, random_model
-from onnxprune.verification.equivalence import judge, tolerance_of
+from onnxprune.verification.equivalence import MOST, judge, tolerance_of
 
 if TYPE_CHECKING:
     from onnxprune.analysis import Analysis
@@ -41,7 +41,8 @@ def check_seed(seed: int, directory: Path) -> str:
         directory: where files may be written.
 
     Returns:
-        "exact", "nothing" (no group could leave) or "refused" (the cut could not be written).
+        "exact", "nothing" (no group could leave), "refused" (the cut could not be written),
+        "unrunnable" or "unstable" (the original itself does not run, or differs from itself).
 
     Raises:
         AssertionError: the pruned model differs from the masked original.
@@ -63,7 +64,13 @@ def check_seed(seed: int, directory: Path) -> str:
     write_model(rewritten.proto, pruned, source=analysis.model, arrays=rewritten.arrays)
     write_model(masked_model(analysis.proto, analysis.deps, removed), masked, source=analysis.model)
     inputs = [feeds(model, seed, setting=setting) for setting in (0, 1)]
-    verdict = judge(compare_models(masked, pruned, feeds=inputs), tolerance=tolerance_of(analysis))
+    try:
+        comparison = compare_models(masked, pruned, feeds=inputs)
+    except InvalidModelError:  # the runtime's optimiser refuses the original
+        return "unrunnable"
+    verdict = judge(comparison, tolerance=tolerance_of(analysis))
+    if not verdict.exact and verdict.noise > MOST:
+        return "unstable"
     assert verdict.exact, f"seed {seed}: {verdict.failures}"
     return "exact"
 
