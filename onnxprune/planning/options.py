@@ -83,6 +83,10 @@ def make_settings(options: PlanOptions, *, samples: bool = False) -> Settings:
     if options.get("coupling", "constrained") != "constrained":
         message = f"there is no coupling '{printable(options.get('coupling'))}'"
         raise InvalidConfigError(message, hint="choose constrained")
+    for kind, name in (("criterion", "obs"), ("allocation", "knapsack")):
+        if options.get(kind) == name and not samples:
+            message = f"{kind} {name} chooses with samples, and there are none"
+            raise InvalidConfigError(message, hint="give some with --calibration")
     seed = options.get("seed", 0)
     if seed < 0:
         message = f"seed is {seed}, wanted is a whole number from 0"

@@ -84,6 +84,12 @@ def test_the_command_takes_samples(tmp_path: Path) -> None:
     assert (tmp_path / "small.onnx").exists()
 
 
+@pytest.mark.parametrize("option", [{"criterion": "obs"}, {"allocation": "knapsack"}])
+def test_methods_that_need_samples_say_so(option: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfigError, match="samples"):
+        pipeline.prune(MODEL, tmp_path / "small.onnx", remove_macs=0.3, **option)
+
+
 @pytest.mark.parametrize(
     ("array", "match"),
     [
