@@ -177,10 +177,6 @@ def _fold(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def _shape_slice(node: Node, data: Array) -> Array:
-    return data[node.attribute("start", 0) : node.attribute("end", None)]
-
-
 def _gather(node: Node, data: Array, indices: Array) -> Array | None:
     axis = int(node.attribute("axis", 0))
     size = indices.size * max(1, data.size // max(1, data.shape[axis]))

@@ -127,7 +127,6 @@ class Graph:
     outputs: list[str] = field(default_factory=list)
     parameters: dict[str, Parameter] = field(default_factory=dict)
     types: dict[str, onnx.TypeProto] = field(default_factory=dict)
-    opaque: set[str] = field(default_factory=set)
     opsets: dict[str, int] = field(default_factory=dict)
     ir_version: int = 8
 
@@ -181,7 +180,7 @@ def _build(
             key, tensor, tuple(tensor.dims), overridable=tensor.name in declared
         )
     for sparse in proto.sparse_initializer:
-        graph.opaque.add(define(sparse.values.name))
+        define(sparse.values.name)
     for info in proto.input:
         if scope + info.name not in graph.parameters:
             graph.inputs.append(define(info.name))

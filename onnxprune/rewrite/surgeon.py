@@ -196,17 +196,6 @@ class Surgeon:
         indices = indices.astype(np.int64)
         twin.inputs = [twin.inputs[0], self.constant(f"{node.name}_indices", indices)]
 
-    def bypass(self, node: Node, source: str) -> None:
-        """Let a node read another value of its graph as its first input."""
-        self.twin(node).inputs[0] = self._tensors[node.scope][source]
-
-    def drop(self, node: Node) -> None:
-        """Remove a node whose outputs nobody reads any more."""
-        graph, twin = self._nodes[node.scope, node.index]
-        twin.inputs.clear()
-        twin.outputs.clear()
-        graph.nodes.remove(twin)
-
     def reshape_value(self, scope: str, name: str, sizes: Mapping[int, int]) -> None:
         """Write new sizes into the declared shape of a value that has one."""
         self._sizes.setdefault(scope, {})[name] = sizes

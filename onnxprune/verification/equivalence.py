@@ -19,7 +19,7 @@ from onnxprune.runtime.isolate import run_isolated
 from onnxprune.verification.taps import behind_saturation, with_outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -45,7 +45,7 @@ MOST = 5e-2
 """No noise of the original excuses more than this."""
 
 SMALL = 1e-4
-"""Outputs below this are compared absolutely."""
+"""Saturated outputs below this are compared absolutely; what is in front of them is not."""
 
 NOISE_FACTOR = 20.0
 """How much more than the original's own difference from itself is permitted."""
@@ -101,7 +101,7 @@ def verify_cut(
         workspace: directory for the masked original, which is as large as the original.
     """
     masked = masked_model(analysis.proto, analysis.deps, removed)
-    hidden = behind_saturation(analysis.deps)
+    hidden, saturated = behind_saturation(analysis.deps)
     with tempfile.TemporaryDirectory(prefix="onnxprune-", dir=workspace) as directory:
         reference = Path(directory) / "masked.onnx"
         write_model(with_outputs(masked, hidden), reference, source=analysis.model)
@@ -113,10 +113,13 @@ def verify_cut(
         if feeds is not None:
             tolerance = tolerance_of(analysis)
             found = compare_files(
-                reference, candidate, feeds, tolerance=tolerance, progress=progress
-            )
+                reference, candidate, feeds, tolerance=tolerance, saturated=saturated,
+                progress=progress,
+            )  # fmt: skip
         else:
-            found = _at_runnable_sizes(analysis, reference, candidate, progress)
+            found = _at_runnable_sizes(
+                analysis, reference, candidate, progress, saturated=saturated
+            )
     complaint = run_isolated(
         "onnxprune.runtime.check:new_complaint",
         {"original": analysis.model.path, "pruned": pruned},
@@ -149,7 +152,12 @@ def require_runnable(analysis: Analysis) -> None:
 
 
 def _at_runnable_sizes(
-    analysis: Analysis, reference: Path, pruned: Path, progress: Callable[[int, int], None] | None
+    analysis: Analysis,
+    reference: Path,
+    pruned: Path,
+    progress: Callable[[int, int], None] | None,
+    *,
+    saturated: Collection[str] = (),
 ) -> Verification:
     """Try sizes of the symbolic dimensions until the original runs at them."""
     specs = input_specs(analysis.model.proto)
@@ -167,7 +175,9 @@ def _at_runnable_sizes(
     def compare(settings: Settings, ranges: dict[str, tuple[float, float]]) -> Verification:
         feeds = [FeedRecipe(specs, d, seed=n, ranges=ranges) for n, d in enumerate(settings)]
         tolerance = tolerance_of(analysis)
-        return compare_files(reference, pruned, feeds, tolerance=tolerance, progress=progress)
+        return compare_files(
+            reference, pruned, feeds, tolerance=tolerance, saturated=saturated, progress=progress
+        )
 
     for settings in tried:
         for ranges in ({}, chosen) if chosen else ({},):
@@ -194,6 +204,7 @@ def compare_files(
     feeds: Sequence[Feed | FeedRecipe],
     *,
     tolerance: float = TOLERANCE,
+    saturated: Collection[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Verification:
     """Run two files in a child process and judge how far they agree.
@@ -207,7 +218,7 @@ def compare_files(
         timeout_s=TIMEOUT_S, memory_limit_bytes=MEMORY_BYTES, progress=progress,
         task="verification",
     )  # fmt: skip
-    return judge(comparison, tolerance=tolerance)
+    return judge(comparison, tolerance=tolerance, saturated=saturated)
 
 
 def tolerance_of(analysis: Analysis) -> float:
@@ -217,8 +228,22 @@ def tolerance_of(analysis: Analysis) -> float:
     return max([TOLERANCE, *(COARSE[d] for d in computed if d in COARSE)])
 
 
-def judge(comparison: Comparison, *, tolerance: float = TOLERANCE) -> Verification:
-    """Turn measured differences into a verdict."""
+def judge(
+    comparison: Comparison, *, tolerance: float = TOLERANCE, saturated: Collection[str] = ()
+) -> Verification:
+    """Turn measured differences into a verdict.
+
+    Args:
+        comparison: what was measured.
+        tolerance: largest relative difference that passes whatever the original's noise.
+        saturated: outputs that values compared beside them stand in front of.
+    """
+
+    def relative(found: OutputDifference) -> float:
+        if found.name in saturated:
+            return found.max_abs / max(found.scale, SMALL)
+        return found.max_rel
+
     noise = {d.name: d for d in comparison.noise}
     failures: list[str] = []
     sound = True
@@ -226,7 +251,9 @@ def judge(comparison: Comparison, *, tolerance: float = TOLERANCE) -> Verificati
     for level in comparison.levels:
         for found in level.outputs:
             max_abs, max_rel = max(max_abs, found.max_abs), max(max_rel, relative(found))
-            reason = _reason(found, noise.get(found.name), tolerance)
+            own = noise.get(found.name)
+            allowed = max(tolerance, min(MOST, NOISE_FACTOR * relative(own) if own else 0.0))
+            reason = _reason(found, own, relative(found), allowed)
             sound &= found.shapes_equal and found.dtypes_equal and not found.nonfinite_mismatches
             if reason:
                 mode = "with" if level.optimize else "without"
@@ -238,24 +265,18 @@ def judge(comparison: Comparison, *, tolerance: float = TOLERANCE) -> Verificati
     )  # fmt: skip
 
 
-def _reason(found: OutputDifference, noise: OutputDifference | None, tolerance: float) -> str:
+def _reason(
+    found: OutputDifference, noise: OutputDifference | None, relative: float, allowed: float
+) -> str:
     if not found.shapes_equal or not found.dtypes_equal:
         return found.detail or "has another shape or type"
     if found.nonfinite_mismatches:
         return "is NaN or infinite in other places"
     if found.mismatches > (10 * noise.mismatches if noise else 0):
         return f"differs in {found.mismatches} of {found.elements} elements"
-    tolerance = max(tolerance, min(MOST, NOISE_FACTOR * relative(noise) if noise else 0.0))
-    if relative(found) > tolerance:
-        return (
-            f"differs by {relative(found):.2g} of its largest value, {tolerance:.2g} is permitted"
-        )
+    if relative > allowed:
+        return f"differs by {relative:.2g} of its largest value, {allowed:.2g} is permitted"
     return ""
-
-
-def relative(found: OutputDifference) -> float:
-    """Return a difference relative to the output's largest value, or to `SMALL` if that is less."""
-    return found.max_abs / max(found.scale, SMALL)
 
 
 def require(verification: Verification, path: Path) -> None:

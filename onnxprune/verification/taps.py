@@ -19,8 +19,13 @@ _SATURATING = frozenset(
 _MOVING = frozenset(("Flatten Identity Reshape Squeeze Transpose Unsqueeze").split())
 
 
-def behind_saturation(deps: Dependencies) -> dict[str, int]:
-    """Return values in front of saturating operators that make outputs, with their types."""
+def behind_saturation(deps: Dependencies) -> tuple[dict[str, int], frozenset[str]]:
+    """Return values in front of saturating operators that make outputs, with their types.
+
+    Returns:
+        The values, and the outputs that they stand for.
+    """
+    covered: set[str] = set()
     producers = {o: n for n in deps.graph.nodes for o in n.outputs if o}
     found: dict[str, int] = {}
     for output in deps.graph.outputs:
@@ -36,9 +41,10 @@ def behind_saturation(deps: Dependencies) -> dict[str, int]:
             and not deps.ctx.factors_of.get(key)
         ):
             found[key] = dtype
+            covered.add(output)
     for key in deps.graph.outputs:
         found.pop(key, None)
-    return found
+    return found, frozenset(covered)
 
 
 def with_outputs(proto: onnx.ModelProto, values: dict[str, int]) -> onnx.ModelProto:
