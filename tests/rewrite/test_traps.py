@@ -278,3 +278,23 @@ def test_lstm_units_leave_gates_recurrence_and_states(prune_exactly: Prune) -> N
     assert pruned.initializer("r").shape == (2, 16, 4)
     assert {a.name: a.i for a in pruned.nodes("LSTM")[0].attribute}["hidden_size"] == 4
     assert pruned.initializer("w2").shape == (8, 2)
+
+
+def test_rows_that_only_longer_sequences_read_stay(prune_exactly: Prune) -> None:
+    """Positions are known at the probe's length, which says nothing about other lengths."""
+    model = build(
+        """
+        agraph (float[N, L, 6] x) => (float[N, L, 2] y)
+        <int64 zero = {0}, int64 one = {1}> {
+          s = Shape(x)
+          length = Gather(s, one)
+          positions = Range(zero, length, one)
+          e = Gather(table, positions)
+          m = MatMul(x, w1)
+          h = Add(m, e)
+          r = Relu(h)
+          y = MatMul(r, w2)
+        }""",
+        w1=(6, 8), table=(40, 8), w2=(8, 2),
+    )  # fmt: skip
+    assert prune_exactly(model).initializer("table").shape == (40, 4)
