@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 
-from onnxprune.core.dependencies import dependency_graph
 from onnxprune.errors import InvalidConfigError, printable
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def render_network(analysis: Analysis, path: Path) -> str:
     Nodes are the axes of values and parameters along which channels run, edges the operators that
     relate them.
     """
-    graph = _plain(dependency_graph(analysis.deps))
+    graph = _plain(analysis.deps.network)
     if path.suffix.lower() == ".dot":
         return _dot(graph)
     return "\n".join(nx.generate_graphml(graph)) + "\n"

@@ -52,13 +52,9 @@ def report_pruning(  # everything that a report holds
     plan = draft.plan
     before, after = analysis.cost(), analysis.cost(draft.removed)
     model, pruned = analysis.model, draft.rewritten.proto.graph
-    # The analysis gives every reader of a shared vector a copy, which no file has.
-    copied = sum(
-        math.prod(t.dims) for t in analysis.proto.graph.initializer if t.name in analysis.copies
-    )
     source = ModelFacts(
         path=str(model.path), sha256=model.sha256, bytes=model.size_bytes,
-        params=count_params(analysis.proto.graph) - copied, macs=before.macs,
+        params=before.params, macs=before.macs,
         nodes=count_nodes(analysis.proto.graph),
     )  # fmt: skip
     target = ModelFacts(
