@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from onnx import helper
 
+from onnxprune.core.kept import kept_at
 from onnxprune.recovery.choice import Evidence, score_group
 from onnxprune.recovery.path import Path, find_path
 from onnxprune.recovery.repair import DEFAULT, Repair, Settings
@@ -249,18 +250,11 @@ class InOrder:
         """Zero what leaves in front of an operator whose weights are not repaired."""
         node, position = contraction.node, contraction.position
         key = node.inputs[position]
-        shape = self._deps.ctx.shape(key) or ()
-        keep: Array | None = None
         for factor in self._deps.ctx.factors_of.get(key, ()):
-            if not set(factor.axes) & set(contraction.axes):
-                continue
-            roots = self._deps.roots[factor.labels]
-            self._decide(self._groups_at(np.unique(roots)), None)
-            flags = self.outcome.removed[roots]
-            if flags.any():
-                sizes = [s if a in factor.axes else 1 for a, s in enumerate(shape)]
-                part = ~flags.transpose(np.argsort(factor.axes)).reshape(sizes)
-                keep = part if keep is None else keep & part
+            if set(factor.axes) & set(contraction.axes):
+                roots = self._deps.roots[factor.labels]
+                self._decide(self._groups_at(np.unique(roots)), None)
+        keep = kept_at(self._deps, contraction, self.outcome.removed)
         dtype = self._deps.settings[0].dtypes.get(key)
         if keep is not None and dtype is not None and node.op not in _INTEGER:
             kind = helper.tensor_dtype_to_np_dtype(dtype)

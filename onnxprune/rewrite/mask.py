@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import onnx
 
+from onnxprune.core.kept import kept_at
 from onnxprune.rewrite.surgeon import Surgeon
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
-    from onnxprune.core.context import Contraction
     from onnxprune.core.dependencies import Dependencies
 
 ZERO_POINTS = {
@@ -40,7 +40,7 @@ def masked_model(
     surgeon = Surgeon(proto)
     surgeon.index(deps.graph)
     for contraction in deps.ctx.contractions:
-        keep = _mask(deps, contraction, removed)
+        keep = kept_at(deps, contraction, removed)
         if keep is None:
             continue
         node, position = contraction.node, contraction.position
@@ -52,20 +52,3 @@ def masked_model(
         else:
             surgeon.select_operand(node, position, keep, zero, dtype)
     return surgeon.export()
-
-
-def _mask(
-    deps: Dependencies, contraction: Contraction, removed: NDArray[np.bool_]
-) -> NDArray[np.bool_] | None:
-    key = contraction.node.inputs[contraction.position]
-    shape = deps.ctx.shape(key) or ()
-    keep: NDArray[np.bool_] | None = None
-    for factor in deps.ctx.factors_of.get(key, ()):
-        flags = removed[factor.labels]
-        if not flags.any() or not set(factor.axes) & set(contraction.axes):
-            continue
-        order = np.argsort(factor.axes)
-        sizes = [s if a in factor.axes else 1 for a, s in enumerate(shape)]
-        part = ~flags.transpose(order).reshape(sizes)
-        keep = part if keep is None else keep & part
-    return keep

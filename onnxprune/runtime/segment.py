@@ -135,8 +135,8 @@ def open_segment(  # noqa: C901 - where a value comes from has many cases
         weights: what initializers hold instead of their content.
         masks: masks on inputs of these nodes.
         biases: vectors that nodes without a third input get as such.
-        like: an example of every value that comes from outside, for its type; weights named here
-            come from outside as well.
+        like: an example of every value that comes from outside, for its type; weights, biases and
+            masks named here come from outside as well.
         threads: threads within an operator.
 
     Returns:
@@ -149,7 +149,7 @@ def open_segment(  # noqa: C901 - where a value comes from has many cases
     initializers: dict[str, TensorProto] = {}
     sparse: list[onnx.SparseTensorProto] = []
     fed: dict[str, Array] = {}
-    masked = {(m.step, m.position): m.keep for m in masks}
+    masked = _by_place(masks)
     for number in numbers:
         step = program.steps[number]
         for name in step.reads:
@@ -175,15 +175,13 @@ def open_segment(  # noqa: C901 - where a value comes from has many cases
                 fed[name] = array
             else:
                 initializers[name] = _tensor(program, name, array)
-        node = step.proto
-        if number in biases:
-            node = _biased(node)
-            name = node.input[-1]
+        added, extra = _rewired(step.proto, number, masked, biases)
+        nodes += added
+        for name, array in extra.items():
             if name in like:
                 outside.setdefault(name)
             else:
-                initializers[name] = numpy_helper.from_array(biases[number], name)
-        nodes += _masked(node, number, masked, initializers)
+                initializers[name] = numpy_helper.from_array(array, name)
         made.update(step.writes)
     inputs = [_info(n, like[n]) for n in outside] + [_info(n, a) for n, a in fed.items()]
     outputs = [helper.make_empty_tensor_value_info(n) for n in wanted]
@@ -222,32 +220,45 @@ def bias_name(output: str) -> str:
     return f"{output}/bias"
 
 
-def _biased(node: onnx.NodeProto) -> onnx.NodeProto:
-    copy = onnx.NodeProto()
-    copy.CopyFrom(node)
-    del copy.input[2:]
-    copy.input.append(bias_name(node.output[0]))
-    return copy
+def mask_name(number: int, position: int) -> str:
+    """Name what an input of a node is multiplied with."""
+    return f"onnxprune/keep/{number}/{position}"
 
 
-def _masked(
+def _by_place(masks: Iterable[Mask]) -> dict[int, dict[int, Array]]:
+    """Return what inputs are multiplied with by node and position."""
+    found: dict[int, dict[int, Array]] = {}
+    for mask in masks:
+        mine = found.setdefault(mask.step, {})
+        before = mine.get(mask.position)
+        mine[mask.position] = mask.keep if before is None else mask.keep * before
+    return found
+
+
+def _rewired(
     node: onnx.NodeProto,
     number: int,
-    masked: Mapping[tuple[int, int], Array],
-    initializers: dict[str, TensorProto],
-) -> list[onnx.NodeProto]:
-    mine = {p: k for (n, p), k in masked.items() if n == number}
-    if not mine:
-        return [node]
+    masked: Mapping[int, Mapping[int, Array]],
+    biases: Mapping[int, Array],
+) -> tuple[list[onnx.NodeProto], dict[str, Array]]:
+    """Return a node with its masks and new bias, and the arrays that these are."""
+    if number not in biases and number not in masked:
+        return [node], {}
     copy = onnx.NodeProto()
     copy.CopyFrom(node)
-    before = []
-    for position, keep in mine.items():
-        mask, product = (f"{node.output[0]}/{position}/{end}" for end in ("keep", "masked"))
-        initializers[mask] = numpy_helper.from_array(keep, mask)
-        before.append(helper.make_node("Mul", [node.input[position], mask], [product]))
+    nodes, arrays = [copy], {}
+    if number in biases:
+        name = bias_name(node.output[0])
+        del copy.input[2:]
+        copy.input.append(name)
+        arrays[name] = biases[number]
+    for position, keep in masked.get(number, {}).items():
+        name = mask_name(number, position)
+        product = f"{name}/product"
+        nodes.insert(0, helper.make_node("Mul", [copy.input[position], name], [product]))
         copy.input[position] = product
-    return [*before, copy]
+        arrays[name] = keep
+    return nodes, arrays
 
 
 def _info(name: str, array: Array) -> onnx.ValueInfoProto:
