@@ -169,7 +169,7 @@ def prune(  # noqa: PLR0913  # as the command
         report: where to write the report as JSON.
         calibration: unlabelled samples: feeds, or a .npz or .npy file or a directory of them.
         samples: how many of them are used at most.
-        recovery: `none`, `bias` or `least-squares`, how weights are repaired with samples.
+        recovery: name of the recovery: how weights are repaired with samples.
         progress: called with the stage, and how much of how much is done.
         options: one target, and how to meet it; see `onnxprune.planning.options.PlanOptions`.
 

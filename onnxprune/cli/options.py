@@ -111,9 +111,8 @@ _CALIBRATION = (
                  "repair the weights that stay."),
     click.option("--samples", type=int, default=128, show_default=True, metavar="N",
                  help="Take at most this many of the samples."),
-    click.option("--recovery", default="least-squares", show_default=True,
-                 type=click.Choice(["none", "bias", "least-squares"]), metavar="NAME",
-                 help="How weights are repaired with samples: none, bias or least-squares."),
+    click.option("--recovery", default="least-squares", show_default=True, metavar="NAME",
+                 help="How weights are repaired with samples, see `onnxprune criteria`."),
 )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from onnxprune.recovery.dense import dense_moments
 from onnxprune.recovery.inorder import InOrder, Outcome, Repaired
 from onnxprune.recovery.moments import Moments, total
 from onnxprune.recovery.probe_network import Network
+from onnxprune.recovery.registry import NONE, find_recovery
 from onnxprune.recovery.repair import Settings as RepairSettings
 from onnxprune.recovery.sites import Site, find_sites
 from onnxprune.rewrite.repaired import with_repairs
@@ -48,14 +49,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], None]
 
-__all__ = ["METHODS", "Calibrated", "calibrate", "in_child", "repaired_analysis"]
-
-METHODS: dict[str, tuple[str, ...]] = {
-    "none": ("none",),
-    "bias": ("none", "bias"),
-    "least-squares": ("none", "bias", "least-squares"),
-}
-"""Recoveries by name: what may be done to a weight; held-back samples choose among it."""
+__all__ = ["Calibrated", "calibrate", "in_child", "repaired_analysis"]
 
 TIMEOUT_S = 3600.0
 MEMORY_BYTES = 12 << 30
@@ -99,7 +93,7 @@ def calibrate(
         analysis: the model.
         settings: how to choose; criterion `obs` chooses in order on the repaired network.
         feeds: unlabelled samples.
-        recovery: `none`, `bias` or `least-squares`.
+        recovery: name of the recovery.
         without: ids of groups that stay whatever the settings say.
         progress: called with (done, total).
         timeout_s: time limit.
@@ -111,9 +105,7 @@ def calibrate(
         TargetError: the target is out of reach.
         IsolationError: the model crashed, or ran into a limit.
     """
-    if recovery not in METHODS:
-        message = f"there is no recovery '{printable(recovery)}'"
-        raise InvalidConfigError(message, hint=f"choose one of {', '.join(METHODS)}")
+    find_recovery(recovery)
     found = run_isolated(
         "onnxprune.recovery.calibrated:in_child",
         {
@@ -347,9 +339,10 @@ class Calibration:
         def most(group: Group) -> int:
             return len(fixed[group.id].atoms(wanted[group.id])) + 1
 
+        repair = RepairSettings(find_recovery(self._recovery).methods)
         walk = InOrder(
             self._analysis.deps, self._stream(), self._read, [c.group for c in candidates],
-            choose, dense=dense, settings=RepairSettings(METHODS[self._recovery]), most=most,
+            choose, dense=dense, settings=repair, most=most,
         )  # fmt: skip
         return walk.run(progress)
 
@@ -376,7 +369,7 @@ class Calibration:
                 "params": round(after.params / max(before.params, 1), 6),
             },
         )  # fmt: skip
-        if self._recovery == "none":
+        if self._recovery == NONE:
             return Calibrated(plan, seconds=self._seconds)
         return Calibrated(
             plan, outcome.weights, outcome.biases, tuple(outcome.repairs), self._seconds

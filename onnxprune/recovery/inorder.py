@@ -42,8 +42,8 @@ class Repaired:
 
     Attributes:
         node: its name.
-        method: `least-squares`, `bias` or `none`.
-        ridge: the ridge chosen.
+        method: name of the recovery that was chosen.
+        ridge: its strength.
         error: held-back error relative to the variance of the target.
         before: the same without repair.
     """

@@ -32,7 +32,7 @@ class Settings:
     """How to repair.
 
     Attributes:
-        methods: what may be done: some of `none`, `bias`, `least-squares`.
+        methods: names of recoveries to choose among, `none` first.
         folds: number of folds to hold back samples by.
         clipped: whether to forgive what clipping activations hide.
     """

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onnxprune.recovery.moments import Moments, total, variance
+from onnxprune.recovery.registry import NONE, RECOVERIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +29,8 @@ class Solution:
     Attributes:
         weight: [groups, features, outputs].
         bias: [groups, outputs].
-        method: `least-squares`, `bias` or `none`.
-        ridge: the ridge chosen.
+        method: name of the recovery.
+        ridge: its strength.
         error: held-back error, relative to the variance of the target.
         before: the same for the weights as they were.
     """
@@ -90,12 +91,6 @@ class Problem:
             return weight, self._bias
         return weight, mean_y - np.einsum("gf,gfo->go", self._mean_x, weight)
 
-    def bias_of(self, weight: Array) -> Array:
-        """Return the bias that suits a weight best."""
-        if not self._free:
-            return self._bias
-        return np.asarray(self._mean_y - np.einsum("gf,gfo->go", self._mean_x, weight))
-
 
 def squared_error(moments: Moments, weight: Array, bias: Array) -> float:
     """Return the summed squared error of a weight on the rows of some moments."""
@@ -110,7 +105,6 @@ def refit(
     bias: Array,
     *,
     free: bool,
-    ridges: Sequence[float] = RIDGES,
     methods: Sequence[str] = ("none", "bias", "least-squares"),
 ) -> Solution:
     """Choose among ways to repair a weight by the error on held-back samples, then use all samples.
@@ -120,33 +114,28 @@ def refit(
         weight: kept weights as they were [groups, features, outputs].
         bias: bias as it was [groups, outputs].
         free: whether the bias may change.
-        ridges: ridges to try.
-        methods: what may be done.
+        methods: names of recoveries to choose among, `none` first.
     """
     everything = total(folds)
     if len(folds) < 2:  # nothing can be held back
         return _unchecked(everything, weight, bias, free=free, methods=methods)
-    small, small_weight, small_bias = _sketch(folds, weight, bias)
-    whole = total(small)
+    linear = all(RECOVERIES[m].linear for m in methods)
+    small = _sketch(folds, weight, bias) if linear else (list(folds), weight, bias)
+    folds, small_weight, small_bias = small
+    whole = total(folds)
     errors: dict[tuple[str, float], float] = {}
-    for fold in small:
-        problem = Problem(whole - fold, small_weight, small_bias, free=free)
-        tried = {("none", 0.0): (small_weight, small_bias)}
-        if "bias" in methods and free:
-            tried["bias", 0.0] = (small_weight, problem.bias_of(small_weight))
-        if "least-squares" in methods:
-            tried |= {("least-squares", r): problem.at(r) for r in ridges}
-        for name, solution in tried.items():
-            errors[name] = errors.get(name, 0.0) + squared_error(fold, *solution)
-    (method, ridge), best = min(errors.items(), key=lambda item: item[1])
+    for fold in folds:
+        for method in methods:
+            recovery = RECOVERIES[method]
+            fit = recovery.prepare(whole - fold, small_weight, small_bias, free=free)
+            for strength in recovery.strengths:
+                name = method, strength
+                errors[name] = errors.get(name, 0.0) + squared_error(fold, *fit(strength))
+    (method, strength), best = min(errors.items(), key=lambda item: item[1])
     scale = variance(whole)
-    before = errors["none", 0.0] / scale
-    if method == "none":
-        return Solution(weight, bias, method, 0.0, before, before)
-    problem = Problem(everything, weight, bias, free=free)
-    if method == "bias":
-        return Solution(weight, problem.bias_of(weight), method, 0.0, best / scale, before)
-    return Solution(*problem.at(ridge), method, ridge, best / scale, before)
+    before = errors[NONE, 0.0] / scale
+    fit = RECOVERIES[method].prepare(everything, weight, bias, free=free)
+    return Solution(*fit(strength), method, strength, best / scale, before)
 
 
 def _unchecked(
@@ -154,15 +143,11 @@ def _unchecked(
 ) -> Solution:
     scale = variance(everything)
     before = squared_error(everything, weight, bias) / scale
-    if methods[-1] == "none":
-        return Solution(weight, bias, "none", 0.0, before, before)
-    problem = Problem(everything, weight, bias, free=free)
-    if methods[-1] == "bias":
-        new = weight, problem.bias_of(weight)
-    else:  # one sample alone: stay close
-        ridge = 1e-2 + weight.shape[1] / max(everything.rows, 1.0)
-        new = problem.at(ridge)
-    return Solution(*new, methods[-1], 0.0, squared_error(everything, *new) / scale, before)
+    new = RECOVERIES[methods[-1]].prepare(everything, weight, bias, free=free)(None)
+    error = squared_error(everything, *new) / scale
+    if error >= before:
+        return Solution(weight, bias, NONE, 0.0, before, before)
+    return Solution(*new, methods[-1], 0.0, error, before)
 
 
 def _sketch(

@@ -121,7 +121,7 @@ def test_repair_is_exact_and_better_than_none(network, tmp_path, metric):
     test = samples(64, seed=1)
     wanted = outputs(network, test)
     errors = {}
-    for recovery in ("none", "bias", "least-squares"):
+    for recovery in ("none", "bias", "moments", "least-squares"):
         done = Calibration(analysis, settings, feeds, recovery).run()
         path = tmp_path / f"{recovery}.onnx"
         full, removed = cut(analysis, done, path)
