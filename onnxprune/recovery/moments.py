@@ -22,8 +22,19 @@ if TYPE_CHECKING:
 ROWS_PER_FEATURE = 30
 """More rows than so many times the features change a solution little; they are thinned out."""
 
-_FLOPS = 6e9
-"""Multiply-accumulates that the moments of one site may take before rows are thinned out."""
+_PRODUCTS = 6e9
+"""Products of features that a site's moments may take before rows are thinned out."""
+
+_ELEMENTS = 6e7
+"""The same for the elements of all rows."""
+
+_BLOCK = 512
+"""Least rows of a product."""
+
+_SMALL = 32
+"""Groups with fewer features are multiplied all at once."""
+
+_PIVOT_ROWS = 16
 
 
 @dataclass(slots=True)
@@ -47,6 +58,13 @@ class Moments:
 
     def __add__(self, other: Moments) -> Moments:
         return Moments(self.gram + other.gram, self.cross + other.cross, self.energy + other.energy)
+
+    def include(self, other: Moments) -> Moments:
+        """Add others in place."""
+        self.gram += other.gram
+        self.cross += other.cross
+        self.energy += other.energy
+        return self
 
     def __sub__(self, other: Moments) -> Moments:
         return Moments(self.gram - other.gram, self.cross - other.cross, self.energy - other.energy)
@@ -93,25 +111,76 @@ def gather(site: Site, batches: int, values: Callable[[int], Pair], folds: int) 
         values: input and target of a batch.
         folds: number of folds; batch b belongs to fold b modulo this.
     """
-    found: list[Moments | None] = [None] * folds
     first_x, first_y = values(0)
     rows = site.view.rows(first_x, first_y) * batches
-    groups = site.groups
-    features = site.channels * site.block // groups
-    most = max(_FLOPS / (groups * features**2), features * ROWS_PER_FEATURE)
-    step = max(1, int(rows / most))
+    features = site.channels * site.block
+    most = min(_PRODUCTS * site.groups / features**2, _ELEMENTS / features)
+    step = max(1, int(rows / max(most, features // site.groups * ROWS_PER_FEATURE)))
+    sums = [_Sums(max(_BLOCK, features // site.groups)) for _ in range(folds)]
     for batch in range(batches):
         x, y = values(batch)
         for left, right in site.view.blocks(x, y, step):
-            made = _sums(left, right)
-            before = found[batch % folds]
-            found[batch % folds] = made if before is None else before + made
-    return [f for f in found if f is not None]
+            sums[batch % folds].add(left, right)
+    return [m for s in sums if (m := s.total()) is not None]
+
+
+class _Sums:
+    """Sums of a fold; rows wait until there are enough for a product that is worth its overhead."""
+
+    def __init__(self, enough: int) -> None:
+        self._enough, self._count = enough, 0
+        self._waiting: list[Pair] = []
+        self._found: Moments | None = None
+
+    def add(self, left: Array, right: Array) -> None:
+        """Take a block of rows."""
+        self._waiting.append((left, right))
+        self._count += left.shape[1]
+        if self._count >= self._enough:
+            self._flush()
+
+    def total(self) -> Moments | None:
+        """Return the sums over all rows, None for no rows."""
+        if self._waiting:
+            self._flush()
+        return self._found
+
+    def _flush(self) -> None:
+        left, right = (np.concatenate(parts, axis=1) for parts in zip(*self._waiting, strict=True))
+        made = _sums(left, right)
+        self._found = made if self._found is None else self._found.include(made)
+        self._waiting, self._count = [], 0
 
 
 def _sums(left: Array, right: Array) -> Moments:
-    ones = np.ones((*left.shape[:2], 1))
-    rows = np.concatenate([left, ones], axis=2).astype(np.float64, copy=False)
-    targets = right.astype(np.float64)
-    turned = rows.transpose(0, 2, 1)
-    return Moments(turned @ rows, turned @ targets, np.square(targets).sum(axis=1))
+    """Return the sums over a block of rows.
+
+    Products are made in single precision around some value near the mean, so that nothing is lost
+    to large means, and moved back in double precision.
+    """
+    x, pivot_x = _around(left, constant=True)
+    y, pivot_y = _around(right, constant=False)
+    groups, _, features = x.shape
+    gram = np.empty((groups, features, features))
+    cross = np.empty((groups, features, y.shape[2]))
+    if features < _SMALL:
+        turned = x.transpose(0, 2, 1)
+        gram[:], cross[:] = turned @ x, turned @ y
+    else:  # a product of a matrix with itself takes half the time, but only on its own
+        for g in range(groups):
+            gram[g], cross[g] = x[g].T @ x[g], x[g].T @ y[g]
+    sums_y = cross[:, -1].copy()
+    energy = np.einsum("gro,gro->go", y, y) + (2 * sums_y + gram[:, -1:, -1] * pivot_y) * pivot_y
+    cross += gram[:, :, -1:] * pivot_y[:, None, :]
+    cross[:, :-1] += pivot_x[:, :, None] * cross[:, -1:]
+    gram[:, :-1] += pivot_x[:, :, None] * gram[:, -1:]
+    gram[:, :, :-1] += pivot_x[:, None, :] * gram[:, :, -1:]
+    return Moments(gram, cross, energy)
+
+
+def _around(rows: Array, *, constant: bool) -> tuple[Array, Array]:
+    """Return rows less some value near their mean, and a last feature of one, and that value."""
+    pivot = rows[:, :: max(1, rows.shape[1] // _PIVOT_ROWS)].mean(axis=1, dtype=np.float32)
+    moved = np.ones((*rows.shape[:2], rows.shape[2] + constant), np.float32)
+    np.subtract(rows, pivot[:, None, :], out=moved[:, :, : rows.shape[2]])
+    return moved, pivot.astype(np.float64)

@@ -99,7 +99,7 @@ class TwinStream:
     def move(self, number: int) -> None:
         """Go to a node: what it reads is known in both networks, what it makes in the original."""
         affected = self._affected(self._behind, number)
-        needed = {n for i in affected for n in self.program.steps[i].reads}
+        needed = self._shared_reads(affected)
         needed.update(self.program.steps[number].reads, self.program.steps[number].writes)
         self._run(self._dense, range(self._ahead, number + 1), needed, original=True)
         self._ahead = max(self._ahead, number + 1)
@@ -114,10 +114,14 @@ class TwinStream:
         """Run both networks to their outputs."""
         end = len(self.program.steps)
         affected = self._affected(self._behind, end)
-        needed = {n for i in affected for n in self.program.steps[i].reads}
+        needed = self._shared_reads(affected)
         self._run(self._dense, range(self._ahead, end), needed, original=True)
         self._run(self._changed, affected, (), original=False)
         self._ahead = self._behind = end
+
+    def _shared_reads(self, affected: Sequence[int]) -> set[str]:
+        """Return what changed nodes read of the original because it does not depend on a change."""
+        return {n for i in affected for n in self.program.steps[i].reads} - self._diverged
 
     def _made_at(self, name: str, number: int) -> bool:
         return name in self.program.steps[number].writes
