@@ -28,6 +28,7 @@ COMMANDS = {
     "apply": "onnxprune.cli.apply:apply",
     "verify": "onnxprune.cli.verify:verify",
     "bench": "onnxprune.cli.bench:bench",
+    "report": "onnxprune.cli.report:report",
     "providers": "onnxprune.cli.providers:providers",
     "rules": "onnxprune.cli.listing:rules",
     "criteria": "onnxprune.cli.listing:criteria",

@@ -222,6 +222,32 @@ class Verified(Document):
     feeds: int
 
 
+class LayerEntry(Document):
+    """A node that multiplies with a weight, before and after.
+
+    Attributes:
+        node: the node.
+        op: its operator.
+        weight: its largest parameter.
+        shape_before: shape of the parameter.
+        shape_after: shape of what is left of it.
+        macs_before: multiply-accumulates of the node.
+        macs_after: what is left of them.
+        reads: groups whose channels it sums over.
+        makes: groups whose channels it makes.
+    """
+
+    node: str
+    op: str
+    weight: str
+    shape_before: list[int]
+    shape_after: list[int]
+    macs_before: int
+    macs_after: int
+    reads: list[str]
+    makes: list[str]
+
+
 class PruneReport(Document):
     """What `prune --report` and `apply --report` write.
 
@@ -234,6 +260,7 @@ class PruneReport(Document):
         approximate: whether groups were pruned whose removal is not exact.
         dropped: groups that were left out because a node cannot follow, with the reason.
         verified: null when verification was skipped.
+        layers: what became of each layer, in the order of the graph.
         notes: what the user should know.
         seconds: time by stage.
         peak_rss_bytes: largest memory of this process, null where the system does not tell.
@@ -253,6 +280,7 @@ class PruneReport(Document):
     approximate: bool
     dropped: dict[str, str]
     verified: Verified | None
+    layers: list[LayerEntry] = Field(default_factory=list)
     notes: list[str]
     seconds: dict[str, float]
     peak_rss_bytes: int | None

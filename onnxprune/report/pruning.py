@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from onnxprune.report.analysis import count_nodes, count_params
 from onnxprune.report.frozen import frozen_entries
+from onnxprune.report.layers import layer_entries
 from onnxprune.report.models import Achieved, ModelFacts, PruneReport, Verified
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def report_pruning(  # everything that a report holds
         approximate=any(not g.exact for g in plan.groups),
         dropped=dict(draft.dropped),
         verified=None if verification is None else verified(verification),
+        layers=layer_entries(analysis, draft.removed),
         notes=_notes(analysis, plan, achieved, draft.dropped),
         seconds=dict(seconds),
         peak_rss_bytes=peak_rss_bytes(),

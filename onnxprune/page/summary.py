@@ -1,0 +1,67 @@
+"""What results mean, in sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from onnxprune.bench.document import ComparisonEntry
+    from onnxprune.page.collect import Candidate, Results
+
+
+def headline(results: Results) -> str:
+    """Return the result in one sentence."""
+    faster = [
+        (entry.ci95[1], c.name, entry)
+        for c in results.candidates
+        for entry in c.comparisons
+        if entry.verdict == "faster"
+    ]
+    if faster:
+        _, name, entry = min(faster, key=lambda f: f[0])
+        return f"{name} is {1 / entry.ratio:.2f} times as fast as the original on {entry.provider}."
+    if any(c.comparisons for c in results.candidates):
+        return "No pruned model is shown to be faster than the original."
+    if results.candidates:
+        return "Latency was not measured."
+    return "No pruned model is among these results."
+
+
+def sentence(candidate: Candidate) -> str:
+    """Return what there is to say of one pruned model."""
+    return " ".join([*_size(candidate), *map(_speed, candidate.comparisons), *_proof(candidate)])
+
+
+def _size(candidate: Candidate) -> list[str]:
+    if candidate.prune is None:
+        return []
+    achieved = candidate.prune.achieved
+    gone = f"{_percent(achieved.macs)} of the multiply-accumulates"
+    gone += f" and {_percent(achieved.params)} of the parameters are gone"
+    return [f"{gone}; the file is {_percent(achieved.bytes)} smaller."]
+
+
+def _speed(entry: ComparisonEntry) -> str:
+    low, high = entry.ci95
+    where = f"On {entry.provider} with {entry.threads or 'all'} thread{'s' * (entry.threads != 1)}"
+    share = f"{entry.ratio:.2f} of the original's time (95 % interval {low:.2f} to {high:.2f})"
+    verdict = {"faster": "faster", "not_faster": "not faster", "inconclusive": "inconclusive"}
+    return f"{where} it takes {share}: {verdict[entry.verdict]}."
+
+
+def _proof(candidate: Candidate) -> list[str]:
+    prune, verify = candidate.prune, candidate.verify
+    if verify is not None:
+        outcome = "passed" if verify.passed else f"FAILED: {', '.join(verify.failures[:1])}"
+        return [f"A separate check against the original {outcome}."]
+    if prune is None:
+        return []
+    if prune.verified is None:
+        return ["It was NOT verified."]
+    if prune.verified.exact:
+        return ["It is proven to equal the original with the removed channels silenced."]
+    return ["Groups whose removal changes a normalisation were pruned; it runs, and is not exact."]
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}".replace("%", " %")
