@@ -7,20 +7,23 @@ nothing that these functions do not.
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from onnxprune.analysis import Analysis, analyze_model
 from onnxprune.calibration import DEFAULT_SAMPLES
 from onnxprune.core.plan import PrunePlan
+from onnxprune.drafting import Made, SampleOptions, make
+from onnxprune.drop import check_drop, search_drop
 from onnxprune.errors import InvalidConfigError, NothingToPruneError, VerificationError, printable
+from onnxprune.fidelity import Judge, Judgement
 from onnxprune.io import Model, load_model, write_model
 from onnxprune.io.outfile import check_destination, new_files
 from onnxprune.pair import verify_pair
 from onnxprune.planning.options import PlanOptions, make_settings, requested
-from onnxprune.planning.plans import draft_of, make_draft, read_plan
-from onnxprune.recovery.repaired import Samples, draft_with_samples, with_repaired_weights
+from onnxprune.planning.plans import draft_of, read_plan
+from onnxprune.recovery.repaired import with_repaired_weights
 from onnxprune.report.pruning import report_pruning
 from onnxprune.stages import Progress, Stages
 from onnxprune.staging import Staging
@@ -29,9 +32,9 @@ from onnxprune.verification import Verification, require_runnable, verify_cut
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from onnxprune.planning.plans import Draft
+    from onnxprune.calibration import Source
+    from onnxprune.fidelity import SearchStep
     from onnxprune.report.models import PruneReport, VerifyReport
-    from onnxprune.runtime.feeds import Feed
 
 __all__ = ["analyze", "apply", "load", "plan", "prune", "verify"]
 
@@ -75,6 +78,11 @@ def plan(
     model: ModelLike,
     *,
     dims: Mapping[str, int] | None = None,
+    output: str | Path | None = None,
+    calibration: Source | None = None,
+    calibration_entry: str | None = None,
+    samples: int = DEFAULT_SAMPLES,
+    recovery: str = "least-squares",
     progress: Progress | None = None,
     **options: Unpack[PlanOptions],
 ) -> PrunePlan:
@@ -83,11 +91,17 @@ def plan(
     Args:
         model: a model, its file, or its analysis.
         dims: sizes for symbolic dimensions of the inputs.
+        output: where to write the plan; repaired weights go beside it.
+        calibration: unlabelled samples, as for `prune`.
+        calibration_entry: the same as "module:function", as for `prune`.
+        samples: how many of them are fitted on at most.
+        recovery: how weights are repaired with samples.
         progress: called with the stage, and how much of how much is done.
         options: one target, and how to meet it; see `onnxprune.planning.options.PlanOptions`.
 
     Raises:
-        InvalidConfigError: an option is out of its range.
+        InvalidConfigError: an option is out of its range, or weights would be repaired and there
+            is no `output` for them.
         NothingToPruneError: nothing can leave.
         TargetError: the target is out of reach.
 
@@ -97,10 +111,26 @@ def plan(
         True
     """
     stages = Stages(progress)
+    given = SampleOptions.of(calibration, calibration_entry, samples, recovery)
+    make_settings(options, samples=given.source is not None)  # mistakes first
+    if given.source is not None and recovery != "none" and output is None:
+        message = "a plan made with samples has repaired weights, which lie beside its file"
+        raise InvalidConfigError(message, hint="give it a file, or recovery none")
     with stages.stage("analyze"):
         analysis = analyze(model, dims=dims)
-    with stages.stage("plan"):
-        return _draft(analysis, options, analysis.model.path.name).plan
+    if output is not None:
+        check_destination(Path(output), analysis.model.identities)
+    collected = given.collect(analysis, seed=options.get("seed", 0))
+    name = "" if output is None else Path(output).name
+    with stages.stage("plan" if collected is None else "calibrate") as step:
+        made = make(
+            analysis, options, collected, recovery=recovery, weights_name=f"{name}.safetensors",
+            data_name=analysis.model.path.name, progress=step,
+        )  # fmt: skip
+    if output is not None:
+        with ExitStack() as files:
+            _write_plan(files, made.draft.plan, Path(output), made.weights)
+    return made.draft.plan
 
 
 def apply(  # as the command
@@ -138,7 +168,7 @@ def apply(  # as the command
         wanted, beside = _plan_of(plan)
         repaired = with_repaired_weights(analysis, wanted, beside)
         draft = draft_of(repaired, wanted, original=analysis)
-    return _carry_out(repaired, draft, out, stages)
+    return _carry_out(Made(repaired, draft), out, stages)
 
 
 def prune(  # noqa: PLR0913  # as the command
@@ -149,16 +179,20 @@ def prune(  # noqa: PLR0913  # as the command
     verify: bool = True,
     plan_out: str | Path | None = None,
     report: str | Path | None = None,
-    calibration: str | Path | Sequence[Feed] | None = None,
+    calibration: Source | None = None,
+    calibration_entry: str | None = None,
     samples: int = DEFAULT_SAMPLES,
     recovery: str = "least-squares",
+    metric: str | None = None,
+    max_drop: float | None = None,
     progress: Progress | None = None,
     **options: Unpack[PlanOptions],
 ) -> PruneReport:
     """Make a model smaller: analyze, plan, apply and verify.
 
     With samples, what leaves is chosen by what the network does on them, and the weights that stay
-    are repaired by least squares; see `onnxprune.recovery.calibrated`.
+    are repaired by least squares; see `onnxprune.recovery.calibrated`. Every fifth sample is held
+    back from both, and the report says how near the outputs on those stay.
 
     Args:
         model: a model, its file, or its analysis.
@@ -167,9 +201,15 @@ def prune(  # noqa: PLR0913  # as the command
         verify: whether to compare with the masked original before anything is written.
         plan_out: where to write the plan.
         report: where to write the report as JSON.
-        calibration: unlabelled samples: feeds, or a .npz or .npy file or a directory of them.
-        samples: how many of them are used at most.
+        calibration: unlabelled samples: a .npz or .npy file or a directory of them, feeds, a
+            function that yields feeds, or `synthetic` for made-up ones.
+        calibration_entry: instead, "module:function" that yields feeds; it is imported and called.
+        samples: how many of them are fitted on at most.
         recovery: name of the recovery: how weights are repaired with samples.
+        metric: "module:function" that takes a function from feeds to outputs and returns a number,
+            higher for a better model; called for the original and for the pruned model.
+        max_drop: instead of another target: remove as much as keeps the metric, or the fidelity on
+            held-back samples, within this.
         progress: called with the stage, and how much of how much is done.
         options: one target, and how to meet it; see `onnxprune.planning.options.PlanOptions`.
 
@@ -189,7 +229,9 @@ def prune(  # noqa: PLR0913  # as the command
         (True, True)
     """
     stages = Stages(progress)
-    settings = make_settings(options, samples=calibration is not None)  # mistakes first
+    given = SampleOptions.of(calibration, calibration_entry, samples, recovery)
+    target = check_drop(options, max_drop, judged=given.source is not None or metric is not None)
+    make_settings(target, samples=given.source is not None)  # mistakes first
     out = Output(Path(output), verify=verify, report=_path(report), plan=_path(plan_out))
     with stages.stage("load"):
         source = load(model) if isinstance(model, str | Path) else model
@@ -198,23 +240,33 @@ def prune(  # noqa: PLR0913  # as the command
     loaded.begin_digest()
     with stages.stage("analyze"):
         analysis = analyze(source, dims=dims)
-    if calibration is not None:
-        chosen = Samples(calibration, samples, recovery)
-        name = f"{(out.plan or out.path).name}.safetensors"
-        with stages.stage("calibrate") as step:
-            repaired = draft_with_samples(analysis, settings, chosen, file_name=name, progress=step)
-        return _carry_out(
-            repaired.analysis, repaired.draft, out, stages, requested(options),
-            weights=repaired.file_content(),
-        )  # fmt: skip
-    with stages.stage("plan"):
-        try:
-            draft = _draft(analysis, options, f"{out.path.name}.data")
-        except NothingToPruneError:
-            if verify:  # a model that cannot even run is not a small one, it is broken
-                require_runnable(analysis)
-            raise
-    return _carry_out(analysis, draft, out, stages, requested(options))
+    collected = given.collect(analysis, seed=options.get("seed", 0))
+    judge = Judge(loaded, () if collected is None else collected.held, metric or "")
+    judge.begin()
+
+    def trial(wanted: PlanOptions) -> Made:
+        with stages.stage("plan" if collected is None else "calibrate") as step:
+            return make(
+                analysis, wanted, collected, recovery=recovery,
+                weights_name=f"{(out.plan or out.path).name}.safetensors",
+                data_name=f"{out.path.name}.data", progress=step,
+            )  # fmt: skip
+
+    steps: list[SearchStep] | None = None
+    try:
+        if max_drop is None:
+            made = trial(target)
+        else:
+            made, steps = search_drop(
+                trial, target, judge, max_drop, beside=out.path, stages=stages
+            )
+    except NothingToPruneError:
+        if verify and collected is None:  # a model that cannot even run is not small, it is broken
+            require_runnable(analysis)
+        raise
+    asked = requested(options) if max_drop is None else {"max_drop": max_drop}
+    notes = () if collected is None else collected.notes
+    return _carry_out(made, out, stages, asked, judge=judge, steps=steps, notes=notes)
 
 
 def verify(
@@ -286,25 +338,28 @@ def _plan_of(plan: PrunePlan | str | Path) -> tuple[PrunePlan, Path | None]:
     return read_plan(Path(plan)), Path(plan).parent
 
 
-def _draft(analysis: Analysis, options: PlanOptions, data_name: str) -> Draft:
-    settings = make_settings(options)
-    size = analysis.model.size_bytes
-    if settings.target.metric == "bytes" and size <= settings.target.amount:
-        message = f"'{printable(analysis.model.path)}' has {size} bytes, which is within the target"
-        raise NothingToPruneError(message, hint="ask for fewer bytes")
-    return make_draft(analysis, settings, data_name=data_name)
+def _write_plan(files: ExitStack, plan: PrunePlan, path: Path, weights: bytes | None) -> None:
+    """Write a plan and its repaired weights, which appear when `files` is closed."""
+    contents = {path: plan.to_json().encode()}
+    if weights is not None:
+        contents[Path(f"{path}.safetensors")] = weights
+    for place, content in contents.items():
+        [file] = files.enter_context(new_files(place))
+        file.write(content)
 
 
 def _carry_out(
-    analysis: Analysis,
-    draft: Draft,
+    made: Made,
     output: Output,
     stages: Stages,
     wanted: Mapping[str, float | int | str] | None = None,
     *,
-    weights: bytes | None = None,
+    judge: Judge | None = None,
+    steps: list[SearchStep] | None = None,
+    notes: Sequence[str] = (),
 ) -> PruneReport:
-    """Write a draft beside its destination, verify it, and give it its name."""
+    """Write a draft beside its destination, verify and judge it, and give it its name."""
+    analysis, draft = made.analysis, made.draft
     model = analysis.model
     with Staging(output.path, model.identities) as staging:
         with stages.stage("apply"):
@@ -320,18 +375,21 @@ def _carry_out(
                     workspace=staging.directory,
                 )  # fmt: skip
             _require(verification, draft.plan, output.path)
+        judgement = Judgement()
+        if judge is not None and (judge.held or judge.metric):
+            with stages.stage("measure") as step:
+                judgement = judge.judge(staging.path, progress=step)
         report = report_pruning(
             analysis, draft, written._replace(path=output.path),
             verification=verification, requested=wanted, seconds=stages.all_seconds(),
+            judgement=replace(judgement, search=steps), notes=notes,
         )  # fmt: skip
         with ExitStack() as side:
-            for path, text in ((output.plan, draft.plan.to_json), (output.report, report.to_json)):
-                if path is not None:
-                    [file] = side.enter_context(new_files(path))
-                    file.write(text().encode())
-            if output.plan is not None and weights is not None:
-                [file] = side.enter_context(new_files(Path(f"{output.plan}.safetensors")))
-                file.write(weights)
+            if output.plan is not None:
+                _write_plan(side, draft.plan, output.plan, made.weights)
+            if output.report is not None:
+                [file] = side.enter_context(new_files(output.report))
+                file.write(report.to_json().encode())
             staging.publish(written.data_path)
     return report
 

@@ -13,9 +13,10 @@ import pytest
 
 from onnxprune.calibration import (
     SYNTHETIC_WARNING,
+    Entry,
+    collect_samples,
     feed_dims,
     load_calibration,
-    split_held_back,
     synthetic_calibration,
 )
 from onnxprune.demo import CALIBRATION
@@ -293,9 +294,13 @@ def code(monkeypatch):
     return install
 
 
-def test_python_code_needs_permission(code):
-    with pytest.raises(InvalidConfigError, match="only when that is allowed"):
-        load_calibration(code(list), [IMAGE])
+def _collect(source, specs, samples=8):
+    return collect_samples(source, specs, dims={"N": 1}, samples=samples)
+
+
+def test_code_is_never_run_for_a_path(code):
+    with pytest.raises(InvalidConfigError, match="does not exist"):
+        _collect(code(_fail), [IMAGE])
 
 
 def test_python_code_may_go_on_for_ever(code):
@@ -303,14 +308,16 @@ def test_python_code_may_go_on_for_ever(code):
         while True:
             yield {"x": _random(2, 3, 4, 4).astype(np.float64)}
 
-    feeds = load_calibration(code(endless), [IMAGE], samples=3, allow_python=True)
-    assert [feed["x"].shape for feed in feeds] == [(2, 3, 4, 4)] * 3
-    assert feeds[0]["x"].dtype == np.float32
+    for source in (Entry(code(endless)), endless):
+        found = _collect(source, [IMAGE], samples=16)
+        assert (len(found.fit), len(found.held)) == (16, 4)  # batches are taken apart
+        assert {feed["x"].shape for feed in found.fit} == {(1, 3, 4, 4)}
+        assert found.fit[0]["x"].dtype == np.float32
 
 
 def test_python_code_may_give_sequences(code):
-    entry = code(lambda: [{"x": [_random(2, 3), _random(5, 3)]}])
-    [feed] = load_calibration(entry, [_spec("N", 3, container="sequence")], allow_python=True)
+    entry = Entry(code(lambda: [{"x": [_random(2, 3), _random(5, 3)]}]))
+    [feed] = _collect(entry, [_spec("N", 3, container="sequence")]).fit
     assert [part.shape for part in feed["x"]] == [(2, 3), (5, 3)]
 
 
@@ -334,22 +341,56 @@ def _fail():
 )
 def test_python_code_that_is_wrong(code, function, told):
     with pytest.raises(InvalidConfigError, match=told):
-        load_calibration(code(function), [IMAGE], allow_python=True)
+        _collect(Entry(code(function)), [IMAGE])
 
 
-def test_missing_module():
-    with pytest.raises(InvalidConfigError, match="failed: ModuleNotFoundError"):
-        load_calibration("no_such_module:feeds", [IMAGE], allow_python=True)
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ("no_such_module:feeds", "failed: ModuleNotFoundError"),
+        ("os.system('x')", "module:function"),
+    ],
+)
+def test_names_of_no_function(entry, told):
+    with pytest.raises(InvalidConfigError, match=told):
+        _collect(Entry(entry), [IMAGE])
 
 
-@pytest.mark.parametrize(("count", "held"), [(0, 0), (1, 0), (2, 1), (8, 2), (128, 32)])
-def test_split(count, held):
-    feeds = [{"x": np.array(i)} for i in range(count)]
-    fit, check = split_held_back(feeds, seed=3)
-    assert len(check) == held
-    numbers = [[int(feed["x"]) for feed in part] for part in (fit, check)]
-    assert sorted(numbers[0] + numbers[1]) == list(range(count))
-    assert all(part == sorted(part) for part in numbers)
+def test_code_is_found_in_the_working_directory_and_keeps_off_stdout(tmp_path, monkeypatch, capsys):
+    (tmp_path / "own_feeds.py").write_text(
+        "import numpy as np\nprint('hello')\n"
+        "def feeds():\n    yield {'x': np.ones((1, 3, 4, 4), np.float32)}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_feeds", raising=False)
+    before = list(sys.path)
+    assert len(_collect(Entry("own_feeds:feeds"), [IMAGE]).fit) == 1
+    assert capsys.readouterr().out == ""
+    assert sys.path == before
+
+
+@pytest.mark.parametrize(
+    ("given", "fit", "held"), [(1, 1, 0), (9, 9, 0), (10, 8, 2), (40, 32, 8), (200, 64, 16)]
+)
+def test_every_fifth_sample_is_held_back(tmp_path, given, fit, held):
+    path = _save(tmp_path, x=np.arange(given, dtype=np.float32).reshape(given, 1))
+    found = _collect(path, [_spec("N", 1)], samples=64)
+    assert (len(found.fit), len(found.held)) == (fit, held)
+    assert bool(found.notes) == (not held)
+    numbers = [{float(f["x"].item()) for f in part} for part in (found.fit, found.held)]
+    assert not numbers[0] & numbers[1]
+
+
+def test_made_up_samples_only_when_asked_for():
+    found = _collect("synthetic", [IMAGE], samples=16)
+    assert (len(found.fit), len(found.held)) == (16, 4)
+    assert found.notes == (SYNTHETIC_WARNING,)
+
+
+def test_time_is_not_cut_into_samples(tmp_path):
+    path = _save(tmp_path, x=_random(12, 6, 8))
+    found = _collect(path, [_spec("sequence_length", 8)], samples=12)
+    assert {feed["x"].shape for feed in found.fit} == {(6, 8)}
 
 
 def test_synthetic_samples_differ_and_the_warning_names_the_way_out():

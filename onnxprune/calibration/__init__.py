@@ -1,4 +1,4 @@
-"""Unlabelled samples: read from files, checked against the inputs of a model, or made up."""
+"""Unlabelled samples: from files or code, checked against the inputs of a model, or made up."""
 
 from __future__ import annotations
 
@@ -7,15 +7,27 @@ from onnxprune.calibration.loading import (
     SYNTHETIC_WARNING,
     feed_dims,
     load_calibration,
-    split_held_back,
     synthetic_calibration,
+)
+from onnxprune.calibration.sources import (
+    SYNTHETIC,
+    Entry,
+    SampleSet,
+    Source,
+    collect_samples,
+    hold_back,
 )
 
 __all__ = [
     "DEFAULT_SAMPLES",
+    "SYNTHETIC",
     "SYNTHETIC_WARNING",
+    "Entry",
+    "SampleSet",
+    "Source",
+    "collect_samples",
     "feed_dims",
+    "hold_back",
     "load_calibration",
-    "split_held_back",
     "synthetic_calibration",
 ]

@@ -1,4 +1,4 @@
-"""The samples that pruning is calibrated on: from NumPy files, from Python code, or made up.
+"""The samples that pruning is calibrated on: from NumPy files, or made up.
 
 A sample is one run of the model. All files are checked before anything is read, and only the
 samples that are wanted are kept in memory.
@@ -6,30 +6,20 @@ samples that are wanted are kept in memory.
 
 from __future__ import annotations
 
-import importlib
 import itertools
-import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from onnxprune.calibration.samples import (
-    Layout,
-    check_symbols,
-    convert,
-    describe,
-    lay_out,
-    take_whole,
-)
-from onnxprune.errors import InvalidConfigError, OnnxPruneError, printable
+from onnxprune.calibration.samples import Layout, check_names, check_symbols, convert, lay_out
+from onnxprune.errors import InvalidConfigError, printable
 from onnxprune.io.arrays import open_arrays
 from onnxprune.runtime.feeds import synthetic_feeds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from onnxprune.io.arrays import StoredArray
     from onnxprune.runtime.feeds import Feed, FeedValue
@@ -40,7 +30,6 @@ __all__ = [
     "SYNTHETIC_WARNING",
     "feed_dims",
     "load_calibration",
-    "split_held_back",
     "synthetic_calibration",
 ]
 
@@ -53,7 +42,6 @@ SYNTHETIC_WARNING: Final = (
 )
 
 _SUFFIXES: Final = (".npy", ".npz")
-_ENTRY: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +60,6 @@ def load_calibration(
     *,
     samples: int = DEFAULT_SAMPLES,
     seed: int = 0,
-    allow_python: bool = False,
 ) -> list[Feed]:
     """Read samples, in the order of their files; if there are more than wanted, some by chance.
 
@@ -89,11 +76,10 @@ def load_calibration(
     Numbers are converted within their kind where they fit.
 
     Args:
-        path: A file, a directory of files, or "module:function" of code that yields feeds.
+        path: A file or a directory of files.
         specs: The inputs of the model.
         samples: How many are wanted.
         seed: What is drawn is derived from this.
-        allow_python: Whether "module:function" may be imported and called.
 
     Raises:
         InvalidConfigError: The data is missing, unreadable, or not what the inputs want.
@@ -102,8 +88,6 @@ def load_calibration(
         message = f"{samples} calibration samples are asked for, wanted is a number from 1"
         raise InvalidConfigError(message)
     location = Path(path)
-    if not location.exists() and _ENTRY.fullmatch(str(path)):
-        return _from_python(str(path), specs, samples, allowed=allow_python)
     files = [_check_file(file, specs) for file in _list_files(location)]
     places = [(file, number) for file in files for number in range(file.count)]
     if len(places) > samples:
@@ -130,29 +114,6 @@ def synthetic_calibration(
         InvalidModelError: Nothing can be made up for an input.
     """
     return [synthetic_feeds(specs, dims, seed=seed + number) for number in range(samples)]
-
-
-def split_held_back(
-    feeds: Sequence[Feed], *, share: float = 0.25, seed: int = 0
-) -> tuple[list[Feed], list[Feed]]:
-    """Split samples into those to fit on and those to check the fit with.
-
-    Both keep their order. There is at least one to check with, unless there is only one at all.
-
-    Args:
-        feeds: The samples.
-        share: The part to hold back.
-        seed: What is drawn is derived from this.
-
-    Examples:
-        >>> fit, check = split_held_back([{"x": np.zeros(1)}] * 8)
-        >>> len(fit), len(check)
-        (6, 2)
-    """
-    count = min(max(1, round(len(feeds) * share)), max(len(feeds) - 1, 0))
-    held = set(np.random.default_rng(seed).permutation(len(feeds))[:count].tolist())
-    fit = [feed for number, feed in enumerate(feeds) if number not in held]
-    return fit, [feed for number, feed in enumerate(feeds) if number in held]
 
 
 def feed_dims(feed: Feed, specs: Sequence[InputSpec]) -> dict[str, int]:
@@ -195,7 +156,7 @@ def _check_file(path: Path, specs: Sequence[InputSpec]) -> _File:
     stored = open_arrays(path)
     if len(specs) == 1 and len(stored) == 1:
         stored = {specs[0].name: next(iter(stored.values()))}
-    _check_names(stored, specs, where=where)
+    check_names(stored, specs, where=where)
     layouts = {
         spec.name: lay_out(array.shape, array.dtype, spec, where=where)
         for spec in specs
@@ -208,17 +169,6 @@ def _check_file(path: Path, specs: Sequence[InputSpec]) -> _File:
         raise InvalidConfigError(message, hint="wanted is the same number for every input")
     check_symbols({name: lay.shape for name, lay in layouts.items()}, specs, where=where)
     return _File(path, stored, layouts, counts.pop() if counts else 1)
-
-
-def _check_names(given: Mapping[str, object], specs: Sequence[InputSpec], *, where: str) -> None:
-    wanted = {spec.name for spec in specs}
-    required = {spec.name for spec in specs if not spec.container.startswith("optional")}
-    if required <= set(given) <= wanted:
-        return
-    seen = ", ".join(f"'{printable(name)}'" if name else "one without a name" for name in given)
-    inputs = ", ".join(f"'{printable(spec.name)}' {describe(spec)}" for spec in specs)
-    message = f"{where}: seen arrays {seen or 'none'}; wanted one for every input: {inputs}"
-    raise InvalidConfigError(message, hint="name the arrays like the inputs of the model")
 
 
 def _read(places: Sequence[tuple[_File, int]], specs: Sequence[InputSpec]) -> list[Feed]:
@@ -236,50 +186,3 @@ def _read(places: Sequence[tuple[_File, int]], specs: Sequence[InputSpec]) -> li
             where = f"calibration file '{printable(file.path)}', sample {number}"
             feed[spec.name] = convert(layout.take(array, number), spec, where=where)
     return list(feeds)
-
-
-# --- Python code ----------------------------------------------------------------------------------
-
-
-def _from_python(
-    entry: str, specs: Sequence[InputSpec], samples: int, *, allowed: bool
-) -> list[Feed]:
-    """Take the first feeds that a function yields; it may go on for ever."""
-    if not allowed:
-        message = f"calibration '{entry}' names Python code, which is run only when that is allowed"
-        raise InvalidConfigError(message, hint="load_calibration(..., allow_python=True)")
-    module, _, name = entry.partition(":")
-    try:
-        function = getattr(importlib.import_module(module), name)
-        feeds = list(itertools.islice(function(), samples))
-    except OnnxPruneError:
-        raise
-    except Exception as error:  # somebody else's code may raise anything
-        message = f"calibration '{entry}' failed: {type(error).__name__}: {printable(error)}"
-        raise InvalidConfigError(message) from error
-    if not feeds:
-        message = f"calibration '{entry}' yielded no feed"
-        raise InvalidConfigError(message)
-    return [
-        _check_feed(feed, specs, where=f"calibration '{entry}', feed {number}")
-        for number, feed in enumerate(feeds)
-    ]
-
-
-def _check_feed(feed: object, specs: Sequence[InputSpec], *, where: str) -> Feed:
-    if not isinstance(feed, Mapping):
-        message = f"{where}: seen a {type(feed).__name__}, wanted a mapping of inputs to arrays"
-        raise InvalidConfigError(message)
-    _check_names(feed, specs, where=where)
-    checked: dict[str, FeedValue] = {}
-    for spec in specs:
-        value = feed.get(spec.name)
-        if spec.container.endswith("sequence") and isinstance(value, Iterable):
-            checked[spec.name] = [take_whole(element, spec, where=where) for element in value]
-        elif value is None and spec.container.startswith("optional"):
-            checked[spec.name] = None
-        else:
-            checked[spec.name] = take_whole(value, spec, where=where)
-    shapes = {name: v.shape for name, v in checked.items() if isinstance(v, np.ndarray)}
-    check_symbols(shapes, specs, where=where)
-    return checked

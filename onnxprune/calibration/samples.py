@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import ml_dtypes
 import numpy as np
 
 from onnxprune.errors import InvalidConfigError, printable
+from onnxprune.runtime.batches import TIME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,12 +17,9 @@ if TYPE_CHECKING:
     from onnxprune.runtime.feeds import Array
     from onnxprune.runtime.inputs import InputSpec
 
-__all__ = ["Layout", "check_symbols", "convert", "describe", "lay_out", "take_whole"]
+__all__ = ["Layout", "check_names", "check_symbols", "convert", "describe", "lay_out", "take_whole"]
 
 Dims = tuple[int | str, ...]
-
-# A first axis of such a name is time: cutting along it would tear a sample apart.
-_TIME: Final = re.compile(r"seq|time|frame|len|token|step|audio|wav", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +89,7 @@ def _find(dims: Dims | None, shape: tuple[int, ...]) -> Layout | None:
 def _find_rows(dims: Dims, shape: tuple[int, ...]) -> Layout | None:
     first = dims[0]
     if isinstance(first, str):
-        if _TIME.search(first) or (len(dims) == 1 and "sample" in first):
+        if TIME.search(first) or (len(dims) == 1 and "sample" in first):
             return Layout(1, 0, shape)
         return Layout(shape[0], 1, (1, *shape[1:]))
     if first == 0 or shape[0] % first:
@@ -104,6 +101,27 @@ def _fits(dims: Dims, shape: tuple[int, ...]) -> bool:
     return len(dims) == len(shape) and all(
         isinstance(dim, str) or dim == size for dim, size in zip(dims, shape, strict=True)
     )
+
+
+def check_names(given: Mapping[str, object], specs: Iterable[InputSpec], *, where: str) -> None:
+    """Check that there is a value for every input, and none besides.
+
+    Args:
+        given: The values.
+        specs: The inputs.
+        where: What to call the values' origin.
+
+    Raises:
+        InvalidConfigError: A name is missing, or is of no input.
+    """
+    wanted = {spec.name for spec in specs}
+    required = {spec.name for spec in specs if not spec.container.startswith("optional")}
+    if required <= set(given) <= wanted:
+        return
+    seen = ", ".join(f"'{printable(name)}'" if name else "one without a name" for name in given)
+    inputs = ", ".join(f"'{printable(spec.name)}' {describe(spec)}" for spec in specs)
+    message = f"{where}: seen arrays {seen or 'none'}; wanted one for every input: {inputs}"
+    raise InvalidConfigError(message, hint="name the arrays like the inputs of the model")
 
 
 def check_symbols(

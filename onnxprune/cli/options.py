@@ -108,9 +108,11 @@ _PLAN = (
 _CALIBRATION = (
     click.option("--calibration", metavar="PATH",
                  help="Unlabelled samples (.npz, .npy, a directory of them): choose with them and "
-                 "repair the weights that stay."),
+                 "repair the weights that stay. `synthetic` makes them up, which is worth little."),
+    click.option("--calibration-entry", metavar="MODULE:FUNCTION",
+                 help="Python code that yields samples, arrays by input; it is imported and run."),
     click.option("--samples", type=int, default=128, show_default=True, metavar="N",
-                 help="Take at most this many of the samples."),
+                 help="Fit on at most this many of the samples."),
     click.option("--recovery", default="least-squares", show_default=True, metavar="NAME",
                  help="How weights are repaired with samples, see `onnxprune criteria`."),
 )  # fmt: skip

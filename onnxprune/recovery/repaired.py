@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from onnxprune.calibration import load_calibration
 from onnxprune.errors import PlanMismatchError
 from onnxprune.planning.plans import Draft, draft_of, find_culprit
 from onnxprune.recovery.calibrated import Calibrated, calibrate, repaired_analysis
 from onnxprune.recovery.repairs import describe_repairs, load_repairs, serialise
-from onnxprune.runtime.inputs import input_specs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,21 +24,6 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], None]
 
 _MOST_DROPPED = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """Unlabelled samples and what to do with them.
-
-    Attributes:
-        source: feeds, or the path of a file or directory of them.
-        count: how many are used at most.
-        recovery: name of the recovery.
-    """
-
-    source: str | Path | Sequence[Feed]
-    count: int = 128
-    recovery: str = "least-squares"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +52,9 @@ class RepairedDraft:
 def draft_with_samples(
     analysis: Analysis,
     settings: Settings,
-    samples: Samples,
+    feeds: Sequence[Feed],
     *,
+    recovery: str,
     file_name: str,
     progress: Progress | None = None,
 ) -> RepairedDraft:
@@ -79,7 +63,8 @@ def draft_with_samples(
     Args:
         analysis: the model.
         settings: how to choose.
-        samples: the samples.
+        feeds: the samples.
+        recovery: name of the recovery.
         file_name: name that the file of repaired weights has beside the plan.
         progress: called with (done, total).
 
@@ -89,17 +74,10 @@ def draft_with_samples(
         TargetError: the target is out of reach.
         PlanMismatchError: too many groups cannot follow the cut.
     """
-    source = samples.source
-    if not isinstance(source, list | tuple):
-        source = load_calibration(
-            str(source), input_specs(analysis.model.proto), samples=samples.count,
-            seed=settings.seed,
-        )  # fmt: skip
     dropped: dict[str, str] = {}
     while True:
         found = calibrate(
-            analysis, settings, source, recovery=samples.recovery, without=dropped,
-            progress=progress,
+            analysis, settings, feeds, recovery=recovery, without=dropped, progress=progress,
         )  # fmt: skip
         repaired = repaired_analysis(analysis, found)
         plan = _with_repairs(found, file_name)

@@ -9,6 +9,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from onnxprune.core.plan import PrunePlan
+from onnxprune.fidelity.document import (  # noqa: TC001  # fields are read at run time
+    Fidelity,
+    MetricChange,
+    SearchStep,
+)
 from onnxprune.version import __version__
 
 TOOL = f"onnxprune {__version__}"
@@ -261,6 +266,9 @@ class PruneReport(Document):
         dropped: groups that were left out because a node cannot follow, with the reason.
         verified: null when verification was skipped.
         layers: what became of each layer, in the order of the graph.
+        fidelity: outputs against the original's on samples that were held back, null without any.
+        metric: the user's metric before and after, null without one.
+        search: the trials of `max_drop`, null when there was another target.
         notes: what the user should know.
         seconds: time by stage.
         peak_rss_bytes: largest memory of this process, null where the system does not tell.
@@ -281,6 +289,9 @@ class PruneReport(Document):
     dropped: dict[str, str]
     verified: Verified | None
     layers: list[LayerEntry] = Field(default_factory=list)
+    fidelity: Fidelity | None = None
+    metric: MetricChange | None = None
+    search: list[SearchStep] | None = None
     notes: list[str]
     seconds: dict[str, float]
     peak_rss_bytes: int | None

@@ -6,13 +6,14 @@ import math
 import sys
 from typing import TYPE_CHECKING
 
+from onnxprune.fidelity import Judgement
 from onnxprune.report.analysis import count_nodes, count_params
 from onnxprune.report.frozen import frozen_entries
 from onnxprune.report.layers import layer_entries
 from onnxprune.report.models import Achieved, ModelFacts, PruneReport, Verified
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from onnxprune.analysis import Analysis
     from onnxprune.core.plan import PrunePlan
@@ -39,6 +40,8 @@ def report_pruning(  # everything that a report holds
     verification: Verification | None,
     requested: Mapping[str, float | int | str] | None,
     seconds: Mapping[str, float],
+    judgement: Judgement | None = None,
+    notes: Sequence[str] = (),
 ) -> PruneReport:
     """Describe what was done to a model.
 
@@ -49,7 +52,10 @@ def report_pruning(  # everything that a report holds
         verification: what verification found, if it ran.
         requested: the target as given; by default it is taken from the plan.
         seconds: time by stage.
+        judgement: how near the outputs stay to the original's, if that was measured.
+        notes: what else the user should know.
     """
+    judged = judgement or Judgement()
     plan = draft.plan
     before, after = analysis.cost(), analysis.cost(draft.removed)
     model, pruned = analysis.model, draft.rewritten.proto.graph
@@ -81,7 +87,10 @@ def report_pruning(  # everything that a report holds
         dropped=dict(draft.dropped),
         verified=None if verification is None else verified(verification),
         layers=layer_entries(analysis, draft.removed),
-        notes=_notes(analysis, plan, achieved, draft.dropped),
+        fidelity=judged.fidelity,
+        metric=judged.metric,
+        search=judged.search,
+        notes=[*notes, *_notes(analysis, plan, achieved, draft.dropped)],
         seconds=dict(seconds),
         peak_rss_bytes=peak_rss_bytes(),
     )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from onnxprune.runtime.feeds import Array, Feed
     from onnxprune.runtime.inputs import InputSpec
 
-__all__ = ["make_batches"]
+__all__ = ["TIME", "make_batches", "single_samples"]
+
+TIME: Final = re.compile(r"seq|time|frame|len|token|step|audio|wav", re.IGNORECASE)
+"""A first axis of such a name is time: cutting along it would tear a sample apart."""
 
 _BATCHES = 16
 """Wanted number of batches: samples are held back by batch."""
@@ -28,10 +32,9 @@ def make_batches(feeds: Sequence[Feed], specs: Sequence[InputSpec]) -> list[dict
         specs: the model's inputs.
     """
     arrays = [{k: v for k, v in f.items() if isinstance(v, np.ndarray)} for f in feeds]
-    firsts = {s.dims[0] if s.dims else None for s in specs}
-    if len(firsts) != 1 or not isinstance(next(iter(firsts)), str):
+    if not _stackable(specs):
         return arrays
-    single = [{k: v[i : i + 1] for k, v in f.items()} for f in arrays for i in range(_length(f))]
+    single = _taken_apart(arrays)
     shapes: dict[tuple[object, ...], list[dict[str, Array]]] = {}
     for feed in single:
         key = tuple((k, v.shape, v.dtype) for k, v in sorted(feed.items()))
@@ -44,6 +47,30 @@ def make_batches(feeds: Sequence[Feed], specs: Sequence[InputSpec]) -> list[dict
     ]
 
 
-def _length(feed: dict[str, Array]) -> int:
+def single_samples(feeds: Sequence[Feed], specs: Sequence[InputSpec]) -> list[Feed]:
+    """Take feeds of several samples apart where every input has the same open first dimension.
+
+    Args:
+        feeds: feeds of any number of samples.
+        specs: the model's inputs.
+    """
+    if not _stackable(specs) or any(
+        not isinstance(v, np.ndarray) for f in feeds for v in f.values()
+    ):
+        return list(feeds)
+    return list(_taken_apart(feeds))
+
+
+def _stackable(specs: Sequence[InputSpec]) -> bool:
+    firsts = {s.dims[0] if s.dims else None for s in specs}
+    first = next(iter(firsts), None)
+    return len(firsts) == 1 and isinstance(first, str) and not TIME.search(first)
+
+
+def _taken_apart(feeds: Sequence[Mapping[str, Any]]) -> list[dict[str, Array]]:
+    return [{k: v[i : i + 1] for k, v in f.items()} for f in feeds for i in range(_length(f))]
+
+
+def _length(feed: Mapping[str, Array]) -> int:
     lengths = {len(v) for v in feed.values() if v.ndim}
     return lengths.pop() if len(lengths) == 1 else 1

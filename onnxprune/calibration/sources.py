@@ -1,0 +1,123 @@
+"""Where samples come from, and which of them are held back to judge the result with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from onnxprune.calibration.code import call_entry, take_feeds
+from onnxprune.calibration.loading import (
+    SYNTHETIC_WARNING,
+    load_calibration,
+    synthetic_calibration,
+)
+from onnxprune.errors import InvalidConfigError
+from onnxprune.runtime.batches import single_samples
+from onnxprune.runtime.feeds import Feed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from onnxprune.runtime.inputs import InputSpec
+
+__all__ = ["SYNTHETIC", "Entry", "SampleSet", "Source", "collect_samples", "hold_back"]
+
+SYNTHETIC: Final = "synthetic"
+"""The word that asks for made-up samples where a path is expected."""
+
+_EVERY: Final = 5
+"""One sample of so many is held back."""
+
+_FEWEST: Final = 10
+"""Fewer samples than this are all fitted on: two to judge with would tell nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A function of the user's own code that yields feeds, as "module:function"."""
+
+    name: str
+
+
+Source: TypeAlias = str | Path | Entry | Iterable[Feed] | Callable[[], Iterable[Feed]]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSet:
+    """Unlabelled samples.
+
+    Attributes:
+        fit: those that channels are chosen and weights repaired with.
+        held: those that neither has seen, to judge the result with; none where there are few.
+        notes: what the user should know about them.
+    """
+
+    fit: list[Feed]
+    held: list[Feed]
+    notes: tuple[str, ...] = ()
+
+
+def collect_samples(
+    source: Source,
+    specs: Sequence[InputSpec],
+    *,
+    dims: Mapping[str, int],
+    samples: int,
+    seed: int = 0,
+) -> SampleSet:
+    """Read samples from wherever they are, and hold some back.
+
+    A quarter more than wanted is taken where there are so many, so that holding one of five back
+    leaves as many as wanted.
+
+    Args:
+        source: A file, a directory, `synthetic`, feeds, or what yields feeds.
+        specs: The inputs of the model.
+        dims: A size for every symbol, for made-up samples.
+        samples: How many are wanted to fit on.
+        seed: What is drawn is derived from this.
+
+    Raises:
+        InvalidConfigError: The data is missing, unreadable, or not what the inputs want.
+    """
+    if samples < 1:
+        message = f"{samples} calibration samples are asked for, wanted is a number from 1"
+        raise InvalidConfigError(message)
+    wanted = samples + -(-samples // (_EVERY - 1))
+    notes: tuple[str, ...] = ()
+    if isinstance(source, Entry):
+        where = f"--calibration-entry '{source.name}'"
+        feeds = call_entry(
+            source.name, option="--calibration-entry",
+            use=lambda found: take_feeds(found, specs, samples=wanted, where=where),
+        )  # fmt: skip
+    elif source == SYNTHETIC:
+        feeds = synthetic_calibration(specs, dims, samples=wanted, seed=seed)
+        notes = (SYNTHETIC_WARNING,)
+    elif isinstance(source, str | Path):
+        feeds = load_calibration(source, specs, samples=wanted, seed=seed)
+    else:
+        given = source() if callable(source) else source
+        feeds = take_feeds(given, specs, samples=wanted, where="calibration")
+    fit, held = hold_back(single_samples(feeds, specs)[:wanted])
+    if not held:
+        notes += (f"{len(fit)} samples are too few to hold some back: fidelity is not measured",)
+    return SampleSet(fit, held, notes)
+
+
+def hold_back(feeds: Sequence[Feed]) -> tuple[list[Feed], list[Feed]]:
+    """Split samples into those to fit on and every fifth, to judge with.
+
+    Examples:
+        >>> fit, held = hold_back([{}] * 25)
+        >>> len(fit), len(held)
+        (20, 5)
+        >>> [len(part) for part in hold_back([{}] * 9)]
+        [9, 0]
+    """
+    if len(feeds) < _FEWEST:
+        return list(feeds), []
+    fit = [feed for number, feed in enumerate(feeds) if number % _EVERY != _EVERY - 1]
+    return fit, list(feeds[_EVERY - 1 :: _EVERY])
