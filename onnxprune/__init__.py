@@ -1,6 +1,7 @@
 """Structured pruning for ONNX graphs.
 
-The verbs are functions of this package: `load`, `analyze`, `plan`, `apply`, `verify`, `prune`.
+The verbs are functions of this package: `load`, `analyze`, `plan`, `apply`, `verify`, `prune`,
+`check`.
 Nothing is imported before one of them is used.
 """
 
@@ -14,12 +15,15 @@ from onnxprune.version import __version__
 if TYPE_CHECKING:
     from onnxprune.analysis import Analysis
     from onnxprune.core.plan import PrunePlan
+    from onnxprune.gate.document import CheckReport
+    from onnxprune.gate.run import check
     from onnxprune.io import Model
     from onnxprune.pipeline import analyze, apply, load, plan, prune, verify
     from onnxprune.report.models import PruneReport, VerifyReport
 
 __all__ = [
     "Analysis",
+    "CheckReport",
     "Model",
     "PrunePlan",
     "PruneReport",
@@ -27,6 +31,7 @@ __all__ = [
     "__version__",
     "analyze",
     "apply",
+    "check",
     "load",
     "plan",
     "prune",
@@ -35,10 +40,12 @@ __all__ = [
 
 _HOMES = {
     "Analysis": "onnxprune.analysis",
+    "CheckReport": "onnxprune.gate.document",
     "Model": "onnxprune.io",
     "PrunePlan": "onnxprune.core.plan",
     "PruneReport": "onnxprune.report.models",
     "VerifyReport": "onnxprune.report.models",
+    "check": "onnxprune.gate.run",
 }
 
 

@@ -12,7 +12,11 @@ from onnxprune.cli.options import debug_option, json_option
 if TYPE_CHECKING:
     from pathlib import Path
 
-_KINDS = ("analysis", "criteria", "demo", "plan", "prune", "rules", "verify")
+    from pydantic import BaseModel
+
+_KINDS = (
+    "analysis", "check", "config", "criteria", "demo", "plan", "prune", "rules", "verify",
+)  # fmt: skip
 
 
 @click.command()
@@ -60,6 +64,9 @@ def criteria(json_path: Path | None) -> None:
 @debug_option
 def schema(kind: str) -> None:
     """Print the JSON schema of the documents that commands write and read."""
+    from onnxprune.config import Config  # noqa: PLC0415  # not for --help
+    from onnxprune.gate.document import CheckReport  # noqa: PLC0415
     from onnxprune.report.models import SCHEMAS  # noqa: PLC0415
 
-    click.echo(json.dumps(SCHEMAS[kind].model_json_schema(), indent=1))
+    known: dict[str, type[BaseModel]] = {**SCHEMAS, "check": CheckReport, "config": Config}
+    click.echo(json.dumps(known[kind].model_json_schema(), indent=1))

@@ -29,6 +29,7 @@ COMMANDS = {
     "verify": "onnxprune.cli.verify:verify",
     "bench": "onnxprune.cli.bench:bench",
     "report": "onnxprune.cli.report:report",
+    "check": "onnxprune.cli.check:check",
     "providers": "onnxprune.cli.providers:providers",
     "rules": "onnxprune.cli.listing:rules",
     "criteria": "onnxprune.cli.listing:criteria",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Decorated = TypeVar("Decorated", bound="Callable[..., Any]")
 
 
-def _parse_dims(
+def parse_dims(
     _ctx: click.Context, _param: click.Parameter, values: Sequence[str]
 ) -> dict[str, int]:
     """Parse `N=1,T=64`; symbols may hold anything but commas."""
@@ -50,7 +50,7 @@ _FILE = click.Path(path_type=Path)
 model_argument = click.argument("model", type=_FILE)
 
 dims_option = click.option(
-    "--dims", multiple=True, callback=_parse_dims, metavar="N=1,T=64",
+    "--dims", multiple=True, callback=parse_dims, metavar="N=1,T=64",
     help="Sizes of symbolic input dimensions to analyse and verify at.",
 )  # fmt: skip
 debug_option = click.option(

@@ -1,8 +1,8 @@
-"""The command reference in README.md, made from the commands themselves.
+"""The references in the documentation, made from the commands and the configuration themselves.
 
-    python -m onnxprune.cli.reference README.md
+    python -m onnxprune.cli.reference README.md docs/ci.md
 
-rewrites the part between the markers; with `--check` it only tells whether that would change it.
+rewrites the parts between the markers; with `--check` it only tells whether that would change them.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from pathlib import Path
 import click
 
 from onnxprune.cli.main import COMMANDS, app
+from onnxprune.config import CheckSection, Limits
 from onnxprune.planning.options import PlanOptions
 
 BEGIN = "<!-- commands: made by `python -m onnxprune.cli.reference README.md` -->"
 END = "<!-- end of commands -->"
+BEGIN_KEYS = "<!-- keys: made by `python -m onnxprune.cli.reference docs/ci.md` -->"
+END_KEYS = "<!-- end of keys -->"
 
 
 def render() -> str:
@@ -30,17 +33,30 @@ def render() -> str:
     return "\n\n".join(parts)
 
 
+def render_keys() -> str:
+    """Return the keys of the section `check` as a Markdown table."""
+    lines = ["| key | what it says |", "|---|---|"]
+    for name, field in CheckSection.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        told = f" Default: `{default}`." if default not in (None, {}, False) else ""
+        rule = "" if name in Limits.model_fields else "*"
+        lines.append(f"| {rule}`{field.alias}`{rule} | {field.description}{told} |")
+    return "\n".join(lines)
+
+
 def updated(text: str) -> str:
-    """Return a document with the part between the markers made anew.
+    """Return a document with the parts between the markers made anew.
 
     Args:
         text: The document.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    assert begin, f"no marker {BEGIN}"
-    assert end, f"no marker {END}"
-    return f"{before}{BEGIN}\n\n{render()}\n\n{END}{after}"
+    for begin, end, make in ((BEGIN, END, render), (BEGIN_KEYS, END_KEYS, render_keys)):
+        if begin in text:
+            before, _, rest = text.partition(begin)
+            _, found, after = rest.partition(end)
+            assert found, f"no marker {end}"
+            text = f"{before}{begin}\n\n{make()}\n\n{end}{after}"
+    return text
 
 
 def _command(name: str, command: click.Command) -> str:
@@ -51,6 +67,9 @@ def _command(name: str, command: click.Command) -> str:
     if name == "plan":
         options = [o for o in options if o.name not in PlanOptions.__annotations__]
         lines.append("- the options of `prune` that say what to remove")
+    if name == "check":
+        options = [o for o in options if o.name not in CheckSection.model_fields]
+        lines.append("- `--baseline ORIGINAL`, and an option for every key in docs/ci.md")
     return "\n".join([*lines, *(_option(option) for option in options)])
 
 
@@ -64,14 +83,16 @@ def _option(option: click.Option) -> str:
 
 
 def main() -> int:
-    """Rewrite a document, or check it."""
+    """Rewrite documents, or check them."""
     arguments = sys.argv[1:]
-    path = Path(next(a for a in arguments if not a.startswith("-")))
-    before = path.read_text(encoding="utf-8")
-    after = updated(before)
-    if "--check" not in arguments:
-        path.write_text(after, encoding="utf-8")
-    return int("--check" in arguments and before != after)
+    stale = False
+    for path in (Path(a) for a in arguments if not a.startswith("-")):
+        before = path.read_text(encoding="utf-8")
+        after = updated(before)
+        stale |= before != after
+        if "--check" not in arguments:
+            path.write_text(after, encoding="utf-8")
+    return int("--check" in arguments and stale)
 
 
 if __name__ == "__main__":

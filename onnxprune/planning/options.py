@@ -109,12 +109,13 @@ def requested(options: PlanOptions) -> dict[str, Any]:
     return {name: given[name] for name in TARGETS if given.get(name) is not None}
 
 
-def parse_size(text: int | str) -> int:
+def parse_size(text: int | str, name: str = "max_bytes") -> int:
     """Return a size in bytes.
 
     Args:
         text: bytes, or a number with a unit: kB, MB, GB in powers of 1000, KiB, MiB, GiB in powers
             of 1024.
+        name: what it is the size of, for the message.
 
     Raises:
         InvalidConfigError: no size.
@@ -125,11 +126,11 @@ def parse_size(text: int | str) -> int:
     """
     match = _SIZE.fullmatch(str(text))
     if match is None or (match[3] and not match[2]):
-        message = f"max_bytes is '{printable(text)}', which is no size"
+        message = f"{name} is '{printable(text)}', which is no size"
         raise InvalidConfigError(message, hint="write a size as 500000, 10MB or 9.5MiB")
     size = int(float(match[1]) * (1024 if match[3] else 1000) ** _POWERS[match[2].lower()])
     if size <= 0:
-        message = f"max_bytes is '{printable(text)}', wanted is a size above zero"
+        message = f"{name} is '{printable(text)}', wanted is a size above zero"
         raise InvalidConfigError(message)
     return size
 

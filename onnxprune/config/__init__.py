@@ -1,0 +1,21 @@
+"""Settings in files: `[tool.onnxprune]` of pyproject.toml, or onnxprune.toml."""
+
+from __future__ import annotations
+
+from onnxprune.config.check import CheckSection, Limits
+from onnxprune.config.document import Config
+from onnxprune.config.read import FILE_NAMES, ConfigFile, find_config, read_config
+from onnxprune.config.section import Metavar, Section, parse_section
+
+__all__ = [
+    "FILE_NAMES",
+    "CheckSection",
+    "Config",
+    "ConfigFile",
+    "Limits",
+    "Metavar",
+    "Section",
+    "find_config",
+    "parse_section",
+    "read_config",
+]

@@ -1,0 +1,1 @@
+"""The gate: does a pruned model keep to its limits, measured beside the original?"""
