@@ -30,6 +30,7 @@ COMMANDS = {
     "bench": "onnxprune.cli.bench:bench",
     "report": "onnxprune.cli.report:report",
     "check": "onnxprune.cli.check:check",
+    "init": "onnxprune.cli.init:init",
     "providers": "onnxprune.cli.providers:providers",
     "rules": "onnxprune.cli.listing:rules",
     "criteria": "onnxprune.cli.listing:criteria",
