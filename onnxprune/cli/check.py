@@ -9,11 +9,8 @@ import click
 
 from onnxprune.cli.bench import python_option
 from onnxprune.cli.options import debug_option, parse_dims
-from onnxprune.config import CheckSection, Metavar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pydantic.fields import FieldInfo
 
     from onnxprune.gate.document import CheckReport
@@ -24,36 +21,42 @@ _FORMATS = (
 _FLAGS = {"providers": "--provider"}
 
 
-def _option(name: str, field: FieldInfo) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+class _Command(click.Command):
+    """A command with an option for every key of the section `check`, made when they are needed."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the parameters; the keys come after the arguments."""
+        from onnxprune.config import CheckSection  # noqa: PLC0415  # not for a list of commands
+
+        own = super().get_params(ctx)
+        keys = [_option(name, field) for name, field in CheckSection.model_fields.items()]
+        return [*own[:1], *keys, *own[1:]]
+
+
+def _option(name: str, field: FieldInfo) -> click.Option:
     """Return the option of a key; what it is given is checked as if it stood in a file."""
-    flag, text = _FLAGS.get(name, f"--{field.alias}"), field.description
+    from onnxprune.config import Metavar  # noqa: PLC0415
+
+    declarations, text = [_FLAGS.get(name, f"--{field.alias}"), name], field.description
     if name == "dims":
-        return click.option(
-            flag, name, multiple=True, callback=parse_dims, metavar="N=1,T=64", help=text
+        return click.Option(
+            declarations, multiple=True, callback=parse_dims, metavar="N=1,T=64", help=text
         )
     if field.annotation is bool:
-        return click.option(flag, name, is_flag=True, default=None, help=text)
+        return click.Option(declarations, is_flag=True, default=None, help=text)
     [mark] = [m for m in field.metadata if isinstance(m, Metavar)]
     if name == "verified":
-        return click.option(
-            flag, name, is_flag=False, flag_value="exact", metavar=f"[{mark.text}]", help=text
+        return click.Option(
+            declarations, is_flag=False, flag_value="exact", metavar=f"[{mark.text}]", help=text
         )
-    return click.option(flag, name, multiple=mark.many, metavar=mark.text, help=text)
+    return click.Option(declarations, multiple=mark.many, metavar=mark.text, help=text)
 
 
-def section_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add an option for every key of the section `check`."""
-    for name, field in reversed(CheckSection.model_fields.items()):
-        command = _option(name, field)(command)
-    return command
-
-
-@click.command()
+@click.command(cls=_Command)
 @click.argument("pruned", type=click.Path(path_type=Path))
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE",
               help="Limits from this file; by default onnxprune.toml or pyproject.toml here.",
               )  # fmt: skip
-@section_options
 @click.option("--static", is_flag=True, help="Leave out what runs a model.")
 @click.option("--format", "formats", multiple=True, type=click.Choice(_FORMATS), metavar="NAME",
               help=f"{', '.join(_FORMATS)}; may be repeated.")  # fmt: skip
