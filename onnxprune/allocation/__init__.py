@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
-from onnxprune.allocation import simple
-from onnxprune.allocation.registry import ALLOCATIONS, Allocation, allocation
+from onnxprune.allocation import knapsack, lamp, sensitivity, simple
+from onnxprune.allocation.registry import (
+    ALLOCATIONS,
+    Allocation,
+    AllocationContext,
+    allocation,
+    find_allocation,
+)
 from onnxprune.allocation.solve import Target, solve
 
-__all__ = ["ALLOCATIONS", "Allocation", "Target", "allocation", "simple", "solve"]
+__all__ = [
+    "ALLOCATIONS",
+    "Allocation",
+    "AllocationContext",
+    "Target",
+    "allocation",
+    "find_allocation",
+    "knapsack",
+    "lamp",
+    "sensitivity",
+    "simple",
+    "solve",
+]

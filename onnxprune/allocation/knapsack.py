@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import optimize
 
+from onnxprune.allocation.registry import allocation
 from onnxprune.errors import TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from onnxprune.allocation.registry import AllocationContext
+    from onnxprune.core.steps import Scores
 
     Remaining = Callable[[Sequence[int]], float]
 
@@ -35,6 +39,17 @@ class Offer:
 
     counts: tuple[int, ...]
     damage: tuple[float, ...]
+
+
+@allocation("knapsack", samples=True)
+def levels(context: AllocationContext) -> list[Scores]:
+    """The level of each group that adds up to the least damage, by held-back error curves."""
+    assert context.offers is not None
+    counts = knapsack(context.offers(), context.goal, context.remaining)
+    return [
+        (np.arange(len(c.scores)) >= n).astype(float)
+        for c, n in zip(context.candidates, counts, strict=True)
+    ]
 
 
 def knapsack(offers: Sequence[Offer], goal: float, remaining: Remaining) -> list[int]:

@@ -1,33 +1,106 @@
-"""The table of allocations."""
+"""The table of allocations and what an allocation may look at."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from onnxprune.errors import PluginError
+from onnxprune.errors import InvalidConfigError, PluginError, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from onnxprune.allocation.knapsack import Offer
+    from onnxprune.core.labels import LabelArray
     from onnxprune.core.steps import Candidate, Scores
 
-Allocation = Callable[["Sequence[Candidate]"], "list[Scores]"]
+Share = Callable[["AllocationContext"], "list[Scores]"]
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationContext:
+    """What an allocation may look at.
+
+    Attributes:
+        candidates: groups with their steps, least important first.
+        remaining: what remains when candidates give so many steps each, in the unit of the target.
+        goal: what may remain.
+        distortion: returns how far silencing some atoms takes the outputs, None without samples.
+        offers: returns the damage to expect at some levels of each candidate, None without samples.
+    """
+
+    candidates: Sequence[Candidate]
+    remaining: Callable[[Sequence[int]], float]
+    goal: float
+    distortion: Callable[[LabelArray], float] | None = None
+    offers: Callable[[], Sequence[Offer]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """Which group gives how much; called with a context.
+
+    Attributes:
+        name: its name.
+        function: returns the priority of every step of every candidate, low leaves first.
+        samples: whether it needs samples.
+        module: where it is defined.
+        summary: what it does, in a line.
+    """
+
+    name: str
+    function: Share
+    samples: bool
+    module: str
+    summary: str
+
+    def __call__(self, context: AllocationContext) -> list[Scores]:
+        """Return the priority of every step of every candidate."""
+        return self.function(context)
+
+
 ALLOCATIONS: dict[str, Allocation] = {}
 
 
-def allocation(name: str) -> Callable[[Allocation], Allocation]:
-    """Register an allocation: candidates -> priority of every step, low leaves first.
+def allocation(name: str, *, samples: bool = False) -> Callable[[Share], Share]:
+    """Register an allocation: context -> priority of every step, low leaves first.
 
     Priorities must not fall within a candidate: its steps leave in order.
+
+    Args:
+        name: its name.
+        samples: whether it needs samples.
 
     Raises:
         PluginError: when the name is taken.
     """
 
-    def decorate(function: Allocation) -> Allocation:
+    def decorate(function: Share) -> Share:
         if name in ALLOCATIONS:
-            message = f"allocation '{name}' is registered by {ALLOCATIONS[name].__module__} already"
+            message = f"allocation '{name}' is registered by {ALLOCATIONS[name].module} already"
             raise PluginError(message)
-        ALLOCATIONS[name] = function
+        summary = (function.__doc__ or "").strip().split("\n", 1)[0]
+        ALLOCATIONS[name] = Allocation(name, function, samples, function.__module__, summary)
         return function
 
     return decorate
+
+
+def find_allocation(name: str, *, samples: bool) -> Allocation:
+    """Return an allocation by its name.
+
+    Args:
+        name: its name.
+        samples: whether there are samples.
+
+    Raises:
+        InvalidConfigError: there is none, or it needs samples.
+    """
+    if name not in ALLOCATIONS:
+        message = f"there is no allocation '{printable(name)}'"
+        raise InvalidConfigError(message, hint=f"choose one of {', '.join(sorted(ALLOCATIONS))}")
+    if ALLOCATIONS[name].samples and not samples:
+        message = f"allocation {name} chooses with samples, and there are none"
+        raise InvalidConfigError(message, hint="give some with --calibration")
+    return ALLOCATIONS[name]

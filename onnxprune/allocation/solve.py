@@ -31,6 +31,11 @@ class Target:
     metric: Metric
     amount: float
 
+    @property
+    def goal(self) -> float:
+        """What may remain: bytes, or a fraction."""
+        return self.amount if self.metric == "bytes" else 1.0 - self.amount
+
 
 def solve(
     candidates: Sequence[Candidate],
@@ -64,7 +69,7 @@ def solve(
 
     if target.metric == "ratio":
         return counts_of_ratio(candidates, priorities, target.amount, limits)
-    goal = target.amount if target.metric == "bytes" else 1.0 - target.amount
+    goal = target.goal
     if remaining(counts(0)) <= goal:
         return counts(0)
     low, high = 0, len(order)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 _KINDS = (
-    "analysis", "check", "config", "criteria", "demo", "plan", "prune", "rules", "verify",
+    "analysis", "check", "config", "criteria", "demo", "plan", "prune", "rules", "scores", "verify",
 )  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def rules(json_path: Path | None) -> None:
 @json_option
 @debug_option
 def criteria(json_path: Path | None) -> None:
-    """List the criteria that score channels, and the allocations."""
+    """List the criteria that score channels, the allocations and the recoveries."""
     from onnxprune.cli.console import STDOUT, show, write_document  # noqa: PLC0415
     from onnxprune.report.listing import list_criteria  # noqa: PLC0415
     from onnxprune.report.tables import plain_table  # noqa: PLC0415
@@ -52,10 +52,15 @@ def criteria(json_path: Path | None) -> None:
         write_document(report, json_path, ())
     if json_path == STDOUT:
         return
-    for title, entries in (("Criteria", report.criteria), ("Allocations", report.allocations)):
-        table = plain_table(title, "name", "what it does")
+    tables = {
+        "Criteria": report.criteria,
+        "Allocations": report.allocations,
+        "Recoveries": report.recoveries,
+    }
+    for title, entries in tables.items():
+        table = plain_table(title, "name", "samples", "what it does")
         for entry in entries:
-            table.add_row(entry.name, entry.summary)
+            table.add_row(entry.name, "needed" if entry.samples else "", entry.summary)
         show(table)
 
 

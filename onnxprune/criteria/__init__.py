@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from onnxprune.criteria import activation, magnitude, random
-from onnxprune.criteria.registry import CRITERIA, Criterion, ScoreContext, criterion
+from onnxprune.criteria import (
+    activation,
+    file,
+    geometry,
+    greedy,
+    lamp,
+    magnitude,
+    normalization,
+    perturbation,
+    random,
+)
+from onnxprune.criteria.registry import CRITERIA, Criterion, ScoreContext, criterion, find_criterion
 
 __all__ = [
     "CRITERIA",
@@ -11,6 +21,13 @@ __all__ = [
     "ScoreContext",
     "activation",
     "criterion",
+    "file",
+    "find_criterion",
+    "geometry",
+    "greedy",
+    "lamp",
     "magnitude",
+    "normalization",
+    "perturbation",
     "random",
 ]

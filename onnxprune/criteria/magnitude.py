@@ -25,21 +25,28 @@ _CACHED = 1 << 17  # elements that stay in a processor's cache while they are su
 @criterion("l1")
 def l1(context: ScoreContext, group: Group) -> Scores:
     """Sum of absolute weights."""
-    return _normalised(_power_sum(context, group, 1))
+    return normalised(power_sum(context, group, 1))
 
 
 @criterion("l2")
 def l2(context: ScoreContext, group: Group) -> Scores:
     """Euclidean norm of the weights."""
-    return _normalised(np.sqrt(_power_sum(context, group, 2)))
+    return magnitude(context, group)
 
 
-def _normalised(scores: Scores) -> Scores:
+def magnitude(context: ScoreContext, group: Group) -> Scores:
+    """Return the norm of each atom's weights, divided by the mean of its group."""
+    return normalised(np.sqrt(power_sum(context, group, 2)))
+
+
+def normalised(scores: Scores) -> Scores:
+    """Return scores divided by their mean."""
     mean = scores.mean() if scores.size else 0.0
     return scores / mean if mean > 0 else scores
 
 
-def _power_sum(context: ScoreContext, group: Group, power: int) -> Scores:
+def power_sum(context: ScoreContext, group: Group, power: int) -> Scores:
+    """Return the sum of |w|^power over everything that leaves with each atom."""
     stored = [p for p in group.slices if p.parameter in context.deps.ctx.parameters]
     solid = [p for p in stored if len(context.deps.ctx.parameters[p.parameter].shape) > 1]
     parts = [(p, _per_index(context, p, power)) for p in solid or stored]
@@ -56,7 +63,8 @@ def _per_index(context: ScoreContext, part: ParameterSlice, power: int) -> np.nd
                 context.cache[part.parameter, (axis,), power] = values
         else:
             context.cache[key] = axis_power_sum(weight, part.axes, power)
-    return context.cache[key]
+    found: np.ndarray = context.cache[key]
+    return found
 
 
 def matrix_power_sums(weight: np.ndarray, power: int) -> tuple[np.ndarray, np.ndarray]:

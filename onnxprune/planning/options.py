@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence  # noqa: TC003  # the annotations are read at run time
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from onnxprune.allocation import Target
+from onnxprune.allocation import Target, find_allocation
 from onnxprune.core.steps import Limits
+from onnxprune.criteria import find_criterion
 from onnxprune.errors import InvalidConfigError, printable
 from onnxprune.planning.selection import Settings
 
@@ -83,18 +84,19 @@ def make_settings(options: PlanOptions, *, samples: bool = False) -> Settings:
     if options.get("coupling", "constrained") != "constrained":
         message = f"there is no coupling '{printable(options.get('coupling'))}'"
         raise InvalidConfigError(message, hint="choose constrained")
-    for kind, name in (("criterion", "obs"), ("allocation", "knapsack")):
-        if options.get(kind) == name and not samples:
-            message = f"{kind} {name} chooses with samples, and there are none"
-            raise InvalidConfigError(message, hint="give some with --calibration")
+    criterion = options.get("criterion") or ("obs" if samples else "l2")
+    find_criterion(criterion, samples=samples)
+    allocation = options.get("allocation") or ""
+    if allocation:
+        find_allocation(allocation, samples=samples)
     seed = options.get("seed", 0)
     if seed < 0:
         message = f"seed is {seed}, wanted is a whole number from 0"
         raise InvalidConfigError(message)
     return Settings(
         target=_target(options),
-        criterion=options.get("criterion") or ("obs" if samples else "l2"),
-        allocation=options.get("allocation") or "",
+        criterion=criterion,
+        allocation=allocation,
         limits=_limits(options),
         allow_approximate=options.get("allow_approximate", False),
         exclude=tuple(options.get("exclude", ())),

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onnxprune.allocation import ALLOCATIONS, Target, solve
+from onnxprune.allocation import AllocationContext, Target, find_allocation, solve
 from onnxprune.core.plan import PlanGroup, PlanSlice, PrunePlan
 from onnxprune.core.steps import Candidate, Limits, make_candidate
-from onnxprune.criteria import CRITERIA, ScoreContext
-from onnxprune.errors import InvalidConfigError, InvalidModelError, NothingToPruneError, printable
+from onnxprune.criteria import ScoreContext, find_criterion
+from onnxprune.errors import InvalidModelError, NothingToPruneError, printable
 from onnxprune.planning.patterns import select
 
 if TYPE_CHECKING:
@@ -70,11 +70,12 @@ def make_plan(
         InvalidModelError: weights that cannot be scored (NaN or infinite).
     """
     analysis.model.begin_digest()
-    candidates = make_candidates(analysis, settings, without=without)
+    context = score_context(analysis, settings)
+    candidates = make_candidates(analysis, settings, context, without=without)
     deps = analysis.deps
     before = analysis.cost()
     name = settings.allocation or ("uniform" if settings.target.metric == "ratio" else "global")
-    priorities = _lookup(ALLOCATIONS, "allocation", name)(candidates)
+    allocation = find_allocation(name, samples=False)
 
     def flags(counts: Sequence[int]) -> NDArray[np.bool_]:
         atoms = [c.atoms(n) for c, n in zip(candidates, counts, strict=True)]
@@ -88,6 +89,7 @@ def make_plan(
         now, all_ = (cost.macs, before.macs) if metric == "macs" else (cost.params, before.params)
         return now / max(all_, 1)
 
+    priorities = allocation(AllocationContext(candidates, remaining, settings.target.goal))
     counts = solve(
         candidates, priorities, settings.target, limits=settings.limits, remaining=remaining
     )
@@ -101,7 +103,7 @@ def make_plan(
     return PrunePlan(
         model_sha256=analysis.model.sha256,
         groups=[
-            plan_group(analysis, c.group, c.atoms(n), {"criterion": settings.criterion})
+            plan_group(analysis, c.group, c.atoms(n), describe_score(settings, context, c.group))
             for c, n in zip(candidates, counts, strict=True)
             if n
         ],
@@ -113,23 +115,36 @@ def make_plan(
     )
 
 
-def _lookup(table: dict[str, Any], kind: str, name: str) -> Any:  # noqa: ANN401 - a registry entry
-    if name not in table:
-        message = f"there is no {kind} '{printable(name)}'"
-        raise InvalidConfigError(message, hint=f"choose one of {', '.join(sorted(table))}")
-    return table[name]
+def score_context(analysis: Analysis, settings: Settings) -> ScoreContext:
+    """Return what criteria may look at, before there are samples."""
+    return ScoreContext(
+        analysis.deps,
+        analysis.model.array,
+        settings.seed,
+        settings.criterion.partition(":")[2],
+        lambda: analysis.model.sha256,
+    )
+
+
+def describe_score(settings: Settings, context: ScoreContext, group: Group) -> dict[str, str]:
+    """Return what a plan says of how a group was scored."""
+    note = context.notes.get(group.id)
+    return {"criterion": settings.criterion, **({"note": note} if note else {})}
 
 
 def make_candidates(
-    analysis: Analysis, settings: Settings, *, without: Collection[str] = ()
+    analysis: Analysis,
+    settings: Settings,
+    context: ScoreContext,
+    *,
+    without: Collection[str] = (),
 ) -> list[Candidate]:
     """Score every group that may take part and order its removal steps."""
-    criterion = _lookup(CRITERIA, "criterion", settings.criterion)
+    criterion = find_criterion(settings.criterion, samples=False)
     groups = choose_groups(analysis, settings, without=without)
-    context = ScoreContext(analysis.deps, analysis.model.array, settings.seed)
     candidates = []
     for group in groups:
-        scores = np.asarray(criterion(context, group), np.float64)
+        scores = criterion(context, group)
         if not np.isfinite(scores).all():
             names = ", ".join(printable(s.parameter) for s in group.slices[:3])
             message = f"weights of group {group.id} ({names}) hold NaN or infinity"

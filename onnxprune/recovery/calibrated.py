@@ -6,33 +6,40 @@ The work runs in a child process with limits, because the model is a stranger's.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxprune.allocation import ALLOCATIONS, solve
-from onnxprune.allocation.knapsack import Offer, knapsack
+from onnxprune.allocation import AllocationContext, find_allocation, solve
+from onnxprune.allocation.knapsack import Offer
 from onnxprune.analysis import Analysis, analyze_model
 from onnxprune.core.dependencies import analyze_graph
 from onnxprune.core.graph import build_graph
 from onnxprune.core.plan import PrunePlan
 from onnxprune.core.shapes import concretize
 from onnxprune.core.steps import Candidate, make_candidate
-from onnxprune.criteria import CRITERIA, ScoreContext
-from onnxprune.criteria.registry import ConsumerStats
-from onnxprune.errors import InvalidConfigError, NothingToPruneError, printable
-from onnxprune.planning.selection import Settings, choose_groups, describe_settings, plan_group
+from onnxprune.criteria import find_criterion
+from onnxprune.errors import InvalidConfigError, NothingToPruneError
+from onnxprune.planning.selection import (
+    Settings,
+    choose_groups,
+    describe_score,
+    describe_settings,
+    plan_group,
+    score_context,
+)
+from onnxprune.recovery.activity import consumer_stats
 from onnxprune.recovery.curves import Curve, group_curve
 from onnxprune.recovery.dense import dense_moments
 from onnxprune.recovery.inorder import InOrder, Outcome, Repaired
-from onnxprune.recovery.moments import Moments, total
 from onnxprune.recovery.probe_network import Network
 from onnxprune.recovery.registry import NONE, find_recovery
 from onnxprune.recovery.repair import Settings as RepairSettings
 from onnxprune.recovery.sites import Site, find_sites
 from onnxprune.rewrite.repaired import with_repairs
 from onnxprune.runtime.batches import make_batches
+from onnxprune.runtime.gates import LabelGates
 from onnxprune.runtime.inputs import input_specs
 from onnxprune.runtime.isolate import run_isolated
 from onnxprune.runtime.segment import Program
@@ -45,6 +52,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onnxprune.core.dependencies import Group
+    from onnxprune.recovery.moments import Moments
     from onnxprune.runtime.feeds import Array, Feed
 
     Progress = Callable[[int, int], None]
@@ -173,24 +181,29 @@ class Calibration:
         self._groups = choose_groups(analysis, settings, without=without)
         self._found = find_sites(analysis.deps)
         self._seconds: dict[str, float] = {}
-        self._stats: list[ConsumerStats] = []
+        self._criterion = find_criterion(settings.criterion, samples=True)
+        self._greedy: dict[str, NDArray[np.float64]] = {}
+        self._gates: LabelGates | None = None
+        self._context = replace(
+            score_context(analysis, settings), gates=self._label_gates, greedy=self._greedy
+        )
 
     def run(self, progress: Progress | None = None) -> Calibrated:
         """Return the plan and the repaired weights."""
         settings = self._settings
-        allocation = settings.allocation or (
-            "uniform" if settings.target.metric == "ratio" else "knapsack"
-        )
+        allocation = settings.allocation or "knapsack"
+        if allocation == "knapsack" and settings.target.metric == "ratio":
+            allocation = "uniform"
         start = time.perf_counter()
-        weighed = allocation == "knapsack" and settings.target.metric != "ratio"
-        in_order = settings.criterion == "obs" and allocation in ("uniform", "knapsack")
-        dense = self._dense(everywhere=weighed or not in_order)
-        self._stats = self._consumer_stats(dense)
+        greedy, weighed = self._criterion.name == "obs", allocation == "knapsack"
+        ordered = weighed or (greedy and allocation != "uniform")
+        dense = self._dense(everywhere=ordered) if greedy or weighed else {}
+        if self._criterion.samples and not greedy:
+            stats = consumer_stats(self._analysis.deps, self._found, self._stream(), self._read)
+            self._context = replace(self._context, consumers=stats)
         start = self._lap("moments", start)
-        if weighed or (settings.criterion == "obs" and not in_order):
-            curves = self._curves(dense, probe=weighed)
-        else:  # the walk scores every group itself
-            curves = [_flat(g) for g in self._groups]
+        flat = [_flat(g) for g in self._groups]  # the walk scores every group itself
+        curves = self._curves(dense, probe=weighed) if ordered else flat
         candidates = [self._candidate(c.group, c.scores) for c in curves]
         usable = [i for i, c in enumerate(candidates) if c.limit]
         if not usable:
@@ -228,36 +241,11 @@ class Calibration:
             seen |= groups
         return dense_moments(self._stream(), sites, folds=RepairSettings().folds)
 
-    def _consumer_stats(self, dense: Mapping[int, list[Moments]]) -> list[ConsumerStats]:
-        """Return what criteria that look at activations want to know."""
-        if self._settings.criterion == "obs":
-            return []
-        found = []
-        for site in self._found.sites:
-            if site.number not in dense:
-                continue
-            moments = total(dense[site.number])
-            power = np.diagonal(moments.gram[0])[:-1] / moments.rows
-            mean = moments.gram[0, -1, :-1] / moments.rows
-            weight = site.weight.load(self._read(site.weight.chain.parameter.key))
-            channels = (site.channels, -1)
-            found.append(
-                ConsumerStats(
-                    site.labels,
-                    power.reshape(channels).mean(axis=1),
-                    (power - np.square(mean)).reshape(channels).mean(axis=1),
-                    np.square(weight).reshape(channels).sum(axis=1),
-                )
-            )
-        return found
-
     def _curves(self, dense: dict[int, list[Moments]], *, probe: bool) -> list[Curve]:
         sites = [s for s in self._found.sites if s.number in dense]
         measure = None
         if probe and sites:
-            size = len(next(iter(self._batches[0].values())))
-            few = self._batches[: max(2, _PROBE_SAMPLES // max(1, size))]
-            measure = Network(self._program, sites, self._read, few).error
+            measure = Network(self._program, sites, self._read, self._few_batches()).error
         weights: dict[int, Array] = {}
 
         def weight_of(site: Site) -> Array:
@@ -273,20 +261,21 @@ class Calibration:
         return curves
 
     def _candidate(self, group: Group, scores: NDArray[np.float64]) -> Candidate:
-        criterion = self._settings.criterion
-        if criterion != "obs":
-            if criterion not in CRITERIA:
-                message = f"there is no criterion '{printable(criterion)}'"
-                hint = f"choose one of {', '.join(sorted([*CRITERIA, 'obs']))}"
-                raise InvalidConfigError(message, hint=hint)
-            analysis = self._analysis
-            context = ScoreContext(
-                analysis.deps, analysis.model.array, self._settings.seed, consumers=self._stats
-            )
-            scores = np.asarray(CRITERIA[criterion](context, group), np.float64)
+        self._greedy[group.id] = scores
         return make_candidate(
-            self._analysis.deps, group, scores, self._analysis.sites, self._settings.limits
-        )
+            self._analysis.deps, group, self._criterion(self._context, group),
+            self._analysis.sites, self._settings.limits,
+        )  # fmt: skip
+
+    def _few_batches(self) -> list[dict[str, Array]]:
+        """Return what is enough to measure an effect on the outputs with."""
+        size = len(next(iter(self._batches[0].values())))
+        return self._batches[: max(2, _PROBE_SAMPLES // max(1, size))]
+
+    def _label_gates(self) -> LabelGates:
+        if self._gates is None:
+            self._gates = LabelGates(self._program, self._analysis.deps, self._few_batches())
+        return self._gates
 
     def _flags(self, candidates: Sequence[Candidate], counts: Sequence[int]) -> NDArray[np.bool_]:
         atoms = [c.atoms(n) for c, n in zip(candidates, counts, strict=True)]
@@ -306,19 +295,15 @@ class Calibration:
                 return cost.macs / max(before.macs, 1)
             return cost.params / max(before.params, 1)
 
-        if allocation == "knapsack" and target.metric != "ratio":
-            offers = [
-                _offer(curve, candidate, limits.clip)
-                for curve, candidate in zip(curves, candidates, strict=True)
-            ]
-            goal = target.amount if target.metric == "bytes" else 1.0 - target.amount
-            return knapsack(offers, goal, remaining)
-        name = "uniform" if allocation == "knapsack" else allocation
-        if name not in ALLOCATIONS:
-            message = f"there is no allocation '{printable(name)}'"
-            hint = f"choose one of {', '.join(sorted({*ALLOCATIONS, 'knapsack'}))}"
-            raise InvalidConfigError(message, hint=hint)
-        priorities = ALLOCATIONS[name](candidates)
+        def offers() -> list[Offer]:
+            pairs = zip(curves, candidates, strict=True)
+            return [_offer(curve, candidate, limits.clip) for curve, candidate in pairs]
+
+        context = AllocationContext(
+            candidates, remaining, target.goal,
+            lambda atoms: self._label_gates().distortion(atoms), offers,
+        )  # fmt: skip
+        priorities = find_allocation(allocation, samples=True)(context)
         return solve(candidates, priorities, target, limits=limits, remaining=remaining)
 
     def _walk(
@@ -332,7 +317,7 @@ class Calibration:
 
         def choose(group: Group, scores: NDArray[np.float64]) -> NDArray[np.int64]:
             candidate = fixed[group.id]
-            if self._settings.criterion == "obs" and scores.any():
+            if self._criterion.name == "obs" and scores.any():
                 candidate = self._candidate(group, scores)
             return candidate.atoms(min(candidate.limit, wanted[group.id]))
 
@@ -355,7 +340,7 @@ class Calibration:
         for candidate in candidates:
             atoms = candidate.group.atoms[outcome.removed[candidate.group.atoms]]
             if len(atoms):
-                score = {"criterion": settings.criterion}
+                score = describe_score(settings, self._context, candidate.group)
                 groups.append(plan_group(analysis, candidate.group, atoms, score))
         plan = PrunePlan(
             model_sha256=analysis.model.sha256,

@@ -8,11 +8,14 @@ import onnxprune.rules  # noqa: F401 - registers the rules
 from onnxprune.allocation import ALLOCATIONS
 from onnxprune.core.registry import RULES
 from onnxprune.criteria import CRITERIA
+from onnxprune.recovery import RECOVERIES
+from onnxprune.recovery.registry import NONE
 from onnxprune.report.models import CriteriaReport, MethodEntry, RuleEntry, RulesReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Any
+    from onnxprune.allocation import Allocation
+    from onnxprune.criteria import Criterion
+    from onnxprune.recovery import Recovery
 
 
 def list_rules() -> RulesReport:
@@ -29,16 +32,18 @@ def list_rules() -> RulesReport:
 
 
 def list_criteria() -> CriteriaReport:
-    """List the criteria and the allocations."""
-    return CriteriaReport(criteria=_methods(CRITERIA), allocations=_methods(ALLOCATIONS))
+    """List the criteria, the allocations and the recoveries."""
+    return CriteriaReport(
+        criteria=[
+            _entry(c, f"{c.name}:{c.argument}" if c.argument else c.name, samples=c.samples)
+            for _, c in sorted(CRITERIA.items())
+        ],
+        allocations=[_entry(a, a.name, samples=a.samples) for _, a in sorted(ALLOCATIONS.items())],
+        recoveries=[
+            _entry(r, r.name, samples=r.name != NONE) for _, r in sorted(RECOVERIES.items())
+        ],
+    )
 
 
-def _methods(table: Mapping[str, Callable[..., Any]]) -> list[MethodEntry]:
-    return [
-        MethodEntry(
-            name=name,
-            module=table[name].__module__,
-            summary=(table[name].__doc__ or "").strip().split("\n", 1)[0],
-        )
-        for name in sorted(table)
-    ]
+def _entry(method: Criterion | Allocation | Recovery, name: str, *, samples: bool) -> MethodEntry:
+    return MethodEntry(name=name, samples=samples, module=method.module, summary=method.summary)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from onnxprune.core.plan import PrunePlan
+from onnxprune.criteria.file import ScoreFile
 from onnxprune.fidelity.document import (  # noqa: TC001  # fields are read at run time
     Fidelity,
     MetricChange,
@@ -343,9 +344,10 @@ class RulesReport(Document):
 
 
 class MethodEntry(Document):
-    """A criterion or an allocation."""
+    """A criterion, an allocation or a recovery."""
 
     name: str
+    samples: bool = False
     module: str
     summary: str
 
@@ -357,6 +359,7 @@ class CriteriaReport(Document):
     tool: str = TOOL
     criteria: list[MethodEntry]
     allocations: list[MethodEntry]
+    recoveries: list[MethodEntry] = []
 
 
 class DemoSide(Document):
@@ -388,6 +391,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "plan": PrunePlan,
     "prune": PruneReport,
     "rules": RulesReport,
+    "scores": ScoreFile,
     "verify": VerifyReport,
 }
 """Documents by kind, as `onnxprune schema` names them."""

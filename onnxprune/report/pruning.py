@@ -131,6 +131,12 @@ def _requested(plan: PrunePlan) -> dict[str, float | int | str]:
     return {_FLAGS[metric]: amount} if metric in _FLAGS and amount is not None else {}
 
 
+def _listed(names: Sequence[str], most: int = 5) -> str:
+    """Return the first of some names, and how many there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def _notes(
     analysis: Analysis, plan: PrunePlan, achieved: Achieved, dropped: Mapping[str, str]
 ) -> list[str]:
@@ -138,6 +144,11 @@ def _notes(
         f"group {group} was left out, because a node cannot follow: {reason}"
         for group, reason in dropped.items()
     ]
+    fallbacks: dict[str, list[str]] = {}
+    for group in plan.groups:
+        if "note" in group.score:
+            fallbacks.setdefault(str(group.score["note"]), []).append(group.id)
+    notes += [f"scores of {_listed(ids)}: {note}" for note, ids in fallbacks.items()]
     metric, amount = plan.settings.get("target"), float(plan.settings.get("amount", 0))
     if metric in ("params", "macs"):
         done: float = getattr(achieved, metric)
