@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from onnxprune.providers.check import Examination
     from onnxprune.runtime.feeds import FeedRecipe
 
-__all__ = ["benchmark"]
+__all__ = ["benchmark", "require_known", "runnable"]
 
 _MEMORY_BYTES: Final = 16 << 30
 _TIMEOUT_S: Final = 600.0
@@ -85,10 +85,10 @@ def benchmark(  # noqa: PLR0913  # one per option of the command
     specs = [p if isinstance(p, ProviderSpec) else parse_spec(p) for p in providers]
     used = protocol or Protocol()
     machine = describe_machine()
-    first = _runnable(Path(models[0]), dims=_checked(dims or {}), batch=batch)
+    first = runnable(Path(models[0]), dims=_checked(dims or {}), batch=batch)
     sizes = {**first.dims, **(dims or {})}
     subjects = [first, *(read_subject(Path(m), dims=sizes, batch=None) for m in models[1:])]
-    _require_known(dims or {}, subjects)
+    require_known(dims or {}, subjects)
     job = _Job(
         subjects, make_recipe(subjects, seed=used.seed), used, require_share, tolerance,
         dict(pythons or {}), progress,
@@ -247,8 +247,17 @@ class _Job:
             raise OnnxPruneError(message) from error
 
 
-def _runnable(path: Path, *, dims: Mapping[str, int], batch: int | None) -> Subject:
-    """Read a model, with sizes that it really runs at."""
+def runnable(path: Path, *, dims: Mapping[str, int], batch: int | None) -> Subject:
+    """Read a model, with sizes that it really runs at.
+
+    Args:
+        path: The file.
+        dims: Sizes of symbolic dimensions that the user wants.
+        batch: Size of the batch where it is open, one by default.
+
+    Raises:
+        InvalidModelError: The file is no usable model.
+    """
     subject = read_subject(path, dims=dims, batch=batch)
     batches = dict.fromkeys(batch_symbols(subject.inputs), batch or 1)
     sizes = possible_sizes(subject, batches | {s: n for s, n in dims.items() if s in subject.dims})
@@ -272,7 +281,12 @@ def _checked(dims: Mapping[str, int]) -> Mapping[str, int]:
     return dims
 
 
-def _require_known(dims: Mapping[str, int], subjects: Sequence[Subject]) -> None:
+def require_known(dims: Mapping[str, int], subjects: Sequence[Subject]) -> None:
+    """Refuse sizes of dimensions that no model has.
+
+    Raises:
+        InvalidConfigError: With what there is.
+    """
     known = {symbol for subject in subjects for symbol in subject.dims}
     for symbol in dims:
         if symbol not in known:

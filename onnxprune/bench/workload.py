@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from math import prod
 from typing import TYPE_CHECKING, Final
 
 from onnx import TensorProto
 
 from onnxprune.core.graph import build_graph
-from onnxprune.core.macs import mac_terms
+from onnxprune.core.macs import macs_by_node
 from onnxprune.errors import InvalidConfigError, InvalidModelError, printable
 from onnxprune.io import load_model
 from onnxprune.probe import candidates, compared_values, probe
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from onnxprune.core.graph import Graph
-    from onnxprune.core.shapes import Shapes
 
 __all__ = [
     "Subject",
@@ -116,7 +114,7 @@ def read_subject(path: Path, *, dims: Mapping[str, int], batch: int | None) -> S
         inputs=inputs,
         dims=dict(sizes),
         graph=graph,
-        macs=_macs(graph, shapes),
+        macs=macs_by_node(graph, shapes),
         rounding=max((_ROUNDING.get(kind or 0, 0.0) for kind in shapes.dtypes.values()), default=0),
         chosen=compared_values(graph, model.array),
     )
@@ -195,18 +193,3 @@ def _same(one: InputSpec, other: InputSpec, sizes: Mapping[str, int]) -> bool:
 def _own_name(symbol: str) -> str:
     """Return a symbol, "" for one that stands for a dimension without a name."""
     return "" if ":" in symbol else symbol
-
-
-def _macs(graph: Graph, shapes: Shapes) -> dict[str, int]:
-    """Count by node; bodies of loops once, and all branches."""
-
-    def rank(key: str) -> int | None:
-        shape = shapes.shape(key)
-        return None if shape is None else len(shape)
-
-    found: dict[str, int] = {}
-    for node in graph.all_nodes():
-        for term in mac_terms(node, rank):
-            sizes = [(shapes.shape(key) or ())[axis] for key, axis in term.axes]
-            found[node.name] = found.get(node.name, 0) + prod(sizes) * term.factor
-    return found

@@ -28,6 +28,7 @@ COMMANDS = {
     "apply": "onnxprune.cli.apply:apply",
     "verify": "onnxprune.cli.verify:verify",
     "bench": "onnxprune.cli.bench:bench",
+    "mobile": "onnxprune.cli.mobile:mobile",
     "report": "onnxprune.cli.report:report",
     "check": "onnxprune.cli.check:check",
     "init": "onnxprune.cli.init:init",

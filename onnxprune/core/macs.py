@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from onnxprune.core.context import LabelContext
     from onnxprune.core.cuts import Cuts
-    from onnxprune.core.graph import Node
+    from onnxprune.core.graph import Graph, Node
     from onnxprune.core.shapes import Shapes
 
 Rank = Callable[[str], int | None]
@@ -52,6 +53,26 @@ def mac_terms(node: Node, rank: Rank) -> list[Term]:
     if count is None or any(rank(k) is None for k in (*node.inputs, *node.outputs[:1]) if k):
         return []
     return count(node, rank)
+
+
+def macs_by_node(graph: Graph, shapes: Shapes) -> dict[str, int]:
+    """Return multiply-accumulates by node's name: bodies of loops once, and all branches.
+
+    Args:
+        graph: the graph.
+        shapes: the sizes to count at.
+    """
+
+    def rank(key: str) -> int | None:
+        shape = shapes.shape(key)
+        return None if shape is None else len(shape)
+
+    found: dict[str, int] = {}
+    for node in graph.all_nodes():
+        for term in mac_terms(node, rank):
+            sizes = [(shapes.shape(key) or ())[axis] for key, axis in term.axes]
+            found[node.name] = found.get(node.name, 0) + prod(sizes) * term.factor
+    return found
 
 
 def _axes(rank: Rank, key: str, start: int = 0) -> Axes:

@@ -58,7 +58,7 @@ class InputSpec:
 def input_specs(model: onnx.ModelProto) -> tuple[InputSpec, ...]:
     """Return the inputs that must be fed; an initializer that is also an input has its value.
 
-    A dimension with neither size nor name gets the symbol "<input>:<axis>".
+    A dimension with neither size nor name, or with the name "?", gets the symbol "<input>:<axis>".
     """
     graph = model.graph
     known = {tensor.name for tensor in graph.initializer}
@@ -88,6 +88,8 @@ def _dims(name: str, tensor: onnx.TypeProto.Tensor) -> tuple[int | str, ...] | N
     return tuple(
         dim.dim_value
         if dim.HasField("dim_value") and dim.dim_value >= 0
-        else dim.dim_param or f"{name}:{axis}"
+        else f"{name}:{axis}"
+        if dim.dim_param in ("", "?")  # Paddle's exporter calls every open size "?"
+        else dim.dim_param
         for axis, dim in enumerate(tensor.shape.dim)
     )

@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 
     from onnxprune.runtime.feeds import Array, Feed
 
-__all__ = ["ProviderRequest", "Session", "load_onnxruntime", "open_session", "run", "run_outputs"]
+__all__ = [
+    "ProviderRequest",
+    "Session",
+    "failures",
+    "load_onnxruntime",
+    "open_session",
+    "run",
+    "run_outputs",
+]
 
 Session: TypeAlias = Any  # onnxruntime.InferenceSession, which has no type information
 ProviderRequest: TypeAlias = str | tuple[str, Mapping[str, str]]
@@ -107,7 +115,7 @@ def open_session(
             providers=[p if isinstance(p, str) else (p[0], dict(p[1])) for p in providers],
             enable_fallback=0,
         )
-    except _failures() as error:
+    except failures() as error:
         raise _load_error(label, error, names) from error
     _require(names, session.get_providers(), f"the session for {label} has")
     return session
@@ -140,7 +148,7 @@ def run_outputs(session: Session, feed: Feed) -> dict[str, list[Array | None]]:
             values = session.run(names, dict(feed))
         else:
             values = _run_with_ort_values(session, names, feed)
-    except _failures() as error:
+    except failures() as error:
         if is_out_of_memory(str(error)):
             raise MemoryError(short_reason(str(error))) from error
         message = f"the model cannot be run: {short_reason(str(error))}"
@@ -168,7 +176,7 @@ def _options(runtime: Any, *, optimize: bool, threads: int, config: Mapping[str,
 
 
 @functools.cache
-def _failures() -> tuple[type[Exception], ...]:
+def failures() -> tuple[type[Exception], ...]:
     """Return what ONNX Runtime raises: its classes have no common base below Exception."""
     load_onnxruntime()
     state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
