@@ -27,9 +27,9 @@ _FORMATS = (".html", ".htm", ".md", ".markdown")
 def report(results: Sequence[Path], output: Path) -> None:
     """Show results on one page.
 
-    Takes any number of files that `prune --report`, `bench --json`, `verify --json` and `analyze
-    --json` wrote, and brings together what speaks of one model. The HTML page has its pictures
-    inside and needs no network.
+    Takes any number of files that `prune --report`, `bench --json`, `check --format json`, `verify
+    --json` and `analyze --json` wrote, and brings together what speaks of one model. The HTML page
+    has its pictures inside and needs no network.
     """
     from onnxprune.cli.console import STDOUT, write_document  # noqa: PLC0415  # not for --help
     from onnxprune.io.files import identity_of  # noqa: PLC0415

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from onnxprune.bench.document import BenchReport, ComparisonEntry
 from onnxprune.errors import InvalidConfigError, InvalidModelError, printable
+from onnxprune.gate.document import CheckReport
 from onnxprune.io.files import map_file
 from onnxprune.report.models import AnalysisReport, PruneReport, VerifyReport
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _KINDS: dict[str, type[BaseModel]] = {
     "onnxprune.analysis/1": AnalysisReport,
     "onnxprune.bench/1": BenchReport,
+    "onnxprune.check/1": CheckReport,
     "onnxprune.prune/1": PruneReport,
     "onnxprune.verify/1": VerifyReport,
 }
@@ -36,7 +38,8 @@ class Candidate:
         path: its file, as the documents have it.
         prune: how it was made.
         comparisons: its latency against the baseline's.
-        verify: the outcome of a separate check.
+        verify: the outcome of a separate verification.
+        check: the outcome of the gate.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Candidate:
     prune: PruneReport | None = None
     comparisons: list[ComparisonEntry] = field(default_factory=list)
     verify: VerifyReport | None = None
+    check: CheckReport | None = None
 
 
 @dataclass(slots=True)
@@ -87,6 +91,8 @@ def read_results(paths: Sequence[Path]) -> Results:
         elif isinstance(document, VerifyReport):
             results.original = results.original or document.original
             _candidate(results, document.pruned).verify = document
+        elif isinstance(document, CheckReport):
+            _candidate(results, document.pruned.path).check = document
         elif isinstance(document, BenchReport):
             results.benches.append(document)
         elif isinstance(document, AnalysisReport):
@@ -136,7 +142,7 @@ def _read(path: Path) -> BaseModel:
         raise InvalidConfigError(message, hint=_HINT) from None
 
 
-_HINT = "give files that prune --report, bench --json, verify --json or analyze --json wrote"
+_HINT = "give files that prune --report, bench, check, verify or analyze wrote as JSON"
 
 
 def _find(candidates: Sequence[Candidate], path: str, *, moved: bool = True) -> Candidate | None:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from onnxprune.errors import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
 
@@ -42,22 +42,31 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def tradeoff(candidates: Sequence[Candidate]) -> str | None:
-    """Draw what was gained: latency against the multiply-accumulates that remain.
+def tradeoff(
+    candidates: Sequence[Candidate], quality_name: str, quality: Mapping[str, tuple[float, float]]
+) -> str | None:
+    """Draw what was gained and what was paid, against the multiply-accumulates that remain.
 
     Args:
         candidates: pruned models.
+        quality_name: what tells how good a model is.
+        quality: that of the original and of the pruned model, by the pruned model's path.
 
     Returns:
         None when there is nothing to draw.
     """
     reports = [(c, 1 - c.prune.achieved.macs) for c in candidates if c.prune]
     timed = [(c, macs, p) for c, macs in reports for p in c.comparisons]
-    if not timed:
+    rated = [(c, macs, *quality[c.path]) for c, macs in reports if c.path in quality]
+    if not timed and not rated:
         return None
 
     def draw(figure: Figure) -> None:
-        _latency_against_macs(figure.subplots(), timed)
+        panels = iter(figure.subplots(1, bool(timed) + bool(rated), squeeze=False)[0])
+        if timed:
+            _latency_against_macs(next(panels), timed)
+        if rated:
+            _quality_against_macs(next(panels), rated, quality_name)
 
     return _svg("tradeoff", 3.8, draw)
 
@@ -79,6 +88,22 @@ def _latency_against_macs(axes: Axes, timed: Sequence[tuple[Candidate, float, An
     _from_zero(axes)
     axes.set(xlabel="MACs that remain", ylabel="time, original = 1")
     axes.legend()
+
+
+def _quality_against_macs(
+    axes: Axes, rated: Sequence[tuple[Candidate, float, float, float]], name: str
+) -> None:
+    points = [(macs, after, c.name) for c, macs, _, after in rated]
+    macs, values, names = zip(*sorted([(1.0, rated[0][2], "original"), *points]), strict=True)
+    axes.plot(macs, values, color=_COLOURS[0], marker="o")
+    for x, y, text in zip(macs, values, names, strict=True):
+        axes.annotate(
+            _short(text), (x, y), xytext=(0, -13), textcoords="offset points", fontsize=8,
+            ha="right" if x > 0.8 else "center",
+        )  # fmt: skip
+    axes.margins(y=0.2)
+    axes.set(xlabel="MACs that remain", ylabel=_short(name), xlim=(0, 1.05))
+    axes.xaxis.set_major_formatter(_percent)
 
 
 def latencies(comparisons: Sequence[tuple[str, ComparisonEntry]]) -> str | None:

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from onnxprune.errors import printable
 from onnxprune.page import figures
 from onnxprune.page.collect import shown_name
-from onnxprune.page.summary import headline, sentence
+from onnxprune.page.summary import headline, quality, sentence
 from onnxprune.report.tables import count
 from onnxprune.version import __version__
 
@@ -79,9 +79,9 @@ def _pictures(results: Results) -> list[Picture]:
     layers = next((c.prune.layers for c in candidates if c.prune and c.prune.layers), [])
     drawn = [
         (
-            "What was gained",
-            "Time against the share of multiply-accumulates that remains.",
-            figures.tradeoff(candidates),
+            "What was gained, and what was paid",
+            "Time and quality against the share of multiply-accumulates that remains.",
+            figures.tradeoff(candidates, *quality(candidates)),
         ),
         (
             "Latency",

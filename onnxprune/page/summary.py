@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from onnxprune.bench.document import ComparisonEntry
     from onnxprune.page.collect import Candidate, Results
 
@@ -29,7 +31,53 @@ def headline(results: Results) -> str:
 
 def sentence(candidate: Candidate) -> str:
     """Return what there is to say of one pruned model."""
-    return " ".join([*_size(candidate), *map(_speed, candidate.comparisons), *_proof(candidate)])
+    speed = [_speed(entry) for entry in candidate.comparisons]
+    parts = [*_size(candidate), *_kept(candidate), *speed, *_proof(candidate), *_gate(candidate)]
+    return " ".join(parts)
+
+
+def quality(candidates: Sequence[Candidate]) -> tuple[str, dict[str, tuple[float, float]]]:
+    """Return what tells how good the models are, and its value before and after by path.
+
+    The user's metric where every pruned model has it, else how near the outputs are on samples that
+    were held back.
+    """
+    pruned = [(c.path, c.prune) for c in candidates if c.prune]
+    metrics = {path: p.metric for path, p in pruned if p.metric}
+    if metrics and len(metrics) == len(pruned):
+        name = next(iter(metrics.values())).name
+        return name, {path: (m.before, m.after) for path, m in metrics.items()}
+    near = {path: (1.0, 1.0 - p.fidelity.drop) for path, p in pruned if p.fidelity}
+    return "outputs kept, held-back samples", near
+
+
+def _kept(candidate: Candidate) -> list[str]:
+    """Say what the network still does."""
+    if candidate.prune is None:
+        return []
+    metric, fidelity = candidate.prune.metric, candidate.prune.fidelity
+    found = []
+    if metric is not None:
+        found.append(f"{metric.name} went from {metric.before:.4g} to {metric.after:.4g}.")
+    for output in fidelity.outputs if fidelity else ():
+        if output.top1_agreement is not None:
+            same = f"the same class as the original in {output.top1_agreement:.1%} of the cases"
+        elif output.relative_error is not None:
+            same = f"a relative error of {output.relative_error:.3g}"
+        else:
+            continue
+        found.append(f"Output {output.output} has {same}".replace("%", " %") + ".")
+    if fidelity is not None and found:
+        found.append(f"That was measured on {fidelity.samples} samples that were held back.")
+    return found
+
+
+def _gate(candidate: Candidate) -> list[str]:
+    check = candidate.check
+    if check is None:
+        return []
+    failed = [e.message for e in check.checks if e.outcome != "pass"]
+    return ["It passed the check." if check.passed else f"The check FAILED: {'; '.join(failed)}."]
 
 
 def _size(candidate: Candidate) -> list[str]:

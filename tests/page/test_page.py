@@ -14,12 +14,20 @@ import pytest
 from onnxprune import pipeline
 from onnxprune.cli.main import run
 from onnxprune.demo import MODEL
+from onnxprune.fidelity import Fidelity, MetricChange, OutputFidelity
+from onnxprune.gate.document import CheckEntry, CheckFile, CheckReport
 from onnxprune.page import read_results, to_html, to_markdown
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 HOSTILE = "</script><script>alert(1)</script>\x1b[31m|`$(reboot)`\n::error::x"
+
+
+FIDELITY = Fidelity(
+    samples=9, drop=0.1, outputs=[OutputFidelity(output=HOSTILE, top1_agreement=0.9, drop=0.1)]
+)
+METRIC = MetricChange(name=HOSTILE, before=0.9, after=0.8, drop=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +37,15 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     found = {}
     for name, ratio in (("less", 0.2), ("more", 0.5)):
         report = pipeline.prune(MODEL, folder / f"{name}.onnx", ratio=ratio, verify=False)
+        report = report.model_copy(update={"fidelity": FIDELITY, "metric": METRIC})
         found[name] = json.loads(report.to_json())
+    entry = CheckEntry(name=HOSTILE, limit=1, value=2, outcome="fail", message=HOSTILE)
+    file = CheckFile(path=found["less"]["output"]["path"], sha256="", bytes=1)
+    check = CheckReport(
+        passed=False, status=1, pruned=file, baseline=None, config=None, on_inconclusive=None,
+        checks=[entry], seconds=1,
+    )  # fmt: skip
+    found["check"] = json.loads(check.to_json())
     found["bench"] = bench(str(MODEL), [found[n]["output"]["path"] for n in ("less", "more")])
     return found
 
@@ -119,6 +135,8 @@ def test_markdown_is_inert(documents: dict[str, Any], tmp_path: Path) -> None:
     assert not any(line.startswith("::") for line in text.splitlines())
     rows = [line for line in text.splitlines() if line.startswith("| less")]
     assert len(rows) == 2
+    assert "The check FAILED" in text
+    assert "90.0 % of the cases" in text
     for row, columns in zip(rows, (6, 6), strict=True):
         assert len(re.findall(r"(?<!\\)\|", row)) == columns + 1
 
