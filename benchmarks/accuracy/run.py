@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib
 import os
 import platform
 import sys
@@ -38,7 +37,7 @@ import onnxprune
 from onnxprune.allocation import ALLOCATIONS
 from onnxprune.criteria import CRITERIA
 from onnxprune.errors import OnnxPruneError
-from onnxprune.planning.options import PlanOptions
+from onnxprune.recovery import RECOVERIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,16 +81,6 @@ class Sweep:
                             )
 
 
-def known_recoveries() -> list[str]:
-    """Return the names of the repairs that this version has."""
-    found = getattr(importlib.import_module("onnxprune.recovery"), "RECOVERIES", ())
-    return (
-        [NONE, *sorted(set(found) - {NONE})]
-        if "recovery" in PlanOptions.__annotations__
-        else [NONE]
-    )
-
-
 def measure(task: Task, row: Row, *, calibration: Path, samples: int) -> Row:
     """Prune as a row asks for, and fill in what came of it."""
     name, _, amount = row.target.partition("=")
@@ -102,8 +91,9 @@ def measure(task: Task, row: Row, *, calibration: Path, samples: int) -> Row:
         "allocation": row.allocation,
         "seed": row.seed,
     }
-    given = {"recovery": row.recovery, "calibration": calibration, "samples": samples}
-    options |= {k: v for k, v in given.items() if k in PlanOptions.__annotations__}
+    methods = CRITERIA[row.criterion], ALLOCATIONS[row.allocation]
+    if row.recovery != NONE or any(method.samples for method in methods):
+        options |= {"recovery": row.recovery, "calibration": calibration, "samples": samples}
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "pruned.onnx"
         start = time.perf_counter()
@@ -160,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cache", type=Path, help="where unpacked data is kept")
     parser.add_argument("--out", type=Path, default=OUT, help="default: %(default)s")
     parser.add_argument("--criteria", type=_names, help=f"of {', '.join(sorted(CRITERIA))}")
-    parser.add_argument("--recoveries", type=_names, help=f"of {', '.join(known_recoveries())}")
+    parser.add_argument("--recoveries", type=_names, help=f"of {', '.join(sorted(RECOVERIES))}")
     parser.add_argument("--allocations", type=_names, help=f"of {', '.join(sorted(ALLOCATIONS))}")
     parser.add_argument("--targets", type=_names, help="such as remove_macs=0.3,ratio=0.5")
     parser.add_argument("--samples", type=int, default=128, help="default: %(default)s")
@@ -194,8 +184,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     results.take_over(args.out / f"{task.name}.json")
     sweep = Sweep(
-        criteria=args.criteria or sorted(CRITERIA),
-        recoveries=args.recoveries or known_recoveries(),
+        criteria=args.criteria or sorted(c.name for c in CRITERIA.values() if not c.argument),
+        recoveries=args.recoveries or sorted(RECOVERIES),
         allocations=args.allocations or sorted(ALLOCATIONS),
         targets=args.targets or task.targets,
     )
