@@ -9,6 +9,7 @@ from onnxprune.calibration import DEFAULT_SAMPLES, Entry, SampleSet, collect_sam
 from onnxprune.errors import InvalidConfigError, NothingToPruneError, printable
 from onnxprune.planning.options import make_settings
 from onnxprune.planning.plans import make_draft
+from onnxprune.recovery.registry import find_recovery
 from onnxprune.recovery.repaired import draft_with_samples
 from onnxprune.runtime.inputs import input_specs
 
@@ -44,8 +45,9 @@ class SampleOptions:
         """Return the options as given.
 
         Raises:
-            InvalidConfigError: samples from two places.
+            InvalidConfigError: samples from two places, or an unknown recovery.
         """
+        find_recovery(recovery)
         if calibration is not None and entry is not None:
             message = "samples are given as calibration and as calibration_entry"
             raise InvalidConfigError(message, hint="give one of them")

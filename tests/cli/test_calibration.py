@@ -84,10 +84,41 @@ def test_the_command_takes_samples(tmp_path: Path) -> None:
     assert (tmp_path / "small.onnx").exists()
 
 
-@pytest.mark.parametrize("option", [{"criterion": "obs"}, {"allocation": "knapsack"}])
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"criterion": "obs"},
+        {"criterion": "perturbation"},
+        {"allocation": "knapsack"},
+        {"allocation": "sensitivity"},
+    ],
+)
 def test_methods_that_need_samples_say_so(option: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(InvalidConfigError, match="samples"):
         pipeline.prune(MODEL, tmp_path / "small.onnx", remove_macs=0.3, **option)
+
+
+@pytest.mark.parametrize("kind", ["criterion", "allocation", "recovery"])
+def test_unknown_methods_are_refused_with_what_there_is(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfigError, match=f"no {kind} 'magic'") as error:
+        pipeline.prune(MODEL, tmp_path / "small.onnx", remove_macs=0.3, **{kind: "magic"})
+    assert "choose one of" in (error.value.hint or "")
+
+
+def test_scores_of_another_tool(tmp_path: Path) -> None:
+    analysis = pipeline.analyze(MODEL)
+    entries = [{"group": g.id, "values": list(range(g.size))} for g in analysis.deps.groups]
+    scores = tmp_path / "scores.json"
+    scores.write_text(json.dumps({"format": "onnxprune.scores/1", "scores": entries}))
+    made = pipeline.plan(analysis, ratio=0.25, criterion=f"file:{scores}")
+    plain = [g for g, o in zip(made.groups, analysis.deps.groups, strict=False) if not o.balances]
+    assert plain
+    assert all(g.removed == list(range(len(g.removed))) for g in plain[:3])
+
+
+def test_what_a_criterion_took_instead_is_noted(tmp_path: Path) -> None:
+    report = pipeline.prune(MODEL, tmp_path / "small.onnx", ratio=0.25, criterion="bn-scale")
+    assert any("no BatchNormalization" in note for note in report.notes)
 
 
 @pytest.mark.parametrize(

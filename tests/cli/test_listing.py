@@ -24,9 +24,29 @@ def test_rules(cli: Callable) -> None:
 
 def test_criteria(cli: Callable) -> None:
     report = CriteriaReport.model_validate(cli("criteria", "--json", "-").json)
-    assert {"l1", "l2", "random"} <= {c.name for c in report.criteria}
+    assert {"l1", "l2", "file:scores.json"} <= {c.name for c in report.criteria}
     assert {"global", "uniform"} <= {a.name for a in report.allocations}
+    assert {"none", "least-squares"} <= {r.name for r in report.recoveries}
+    assert {c.name for c in report.criteria if c.samples} >= {"obs", "wanda"}
     assert "Euclidean norm" in cli("criteria").out
+
+
+@pytest.mark.skipif(not README.exists(), reason="needs the README of the checkout")
+def test_the_readme_names_every_method(cli: Callable) -> None:
+    report = CriteriaReport.model_validate(cli("criteria", "--json", "-").json)
+    rows = {
+        line.split("|")[1].strip(): line.split("|")[2:4]
+        for line in README.read_text(encoding="utf-8").splitlines()
+        if line.startswith("| `--")
+    }
+    for option, entries in (
+        ("`--criterion`", report.criteria),
+        ("`--allocation`", report.allocations),
+        ("`--recovery`", report.recoveries),
+    ):
+        for needed in (False, True):
+            listed = {f"`{e.name}`" for e in entries if e.samples is needed}
+            assert {name.strip() for name in rows[option][needed].split(",")} == listed
 
 
 @pytest.mark.parametrize("kind", sorted(SCHEMAS))

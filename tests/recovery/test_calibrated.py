@@ -143,7 +143,7 @@ def test_the_same_samples_give_the_same_weights_in_a_child(network):
         np.testing.assert_array_equal(array, second.weights[name])
 
 
-@pytest.mark.parametrize("criterion", ["wanda", "flap", "variance", "l2", "random"])
+@pytest.mark.parametrize("criterion", ["wanda", "flap", "apoz", "perturbation", "fpgm", "random"])
 def test_other_criteria_choose_and_are_repaired(network, tmp_path, criterion):
     analysis = analyze_model(network)
     settings = Settings(Target("ratio", 0.3), criterion=criterion)
