@@ -102,7 +102,13 @@ def variance(moments: Moments) -> float:
 Pair = tuple[np.ndarray, np.ndarray]
 
 
-def gather(site: Site, batches: int, values: Callable[[int], Pair], folds: int) -> list[Moments]:
+def gather(
+    site: Site,
+    batches: int,
+    values: Callable[[int], Pair],
+    folds: int,
+    importance: Callable[[int], Array | None] = lambda _: None,
+) -> list[Moments]:
     """Sum up the rows of a site.
 
     Args:
@@ -110,6 +116,7 @@ def gather(site: Site, batches: int, values: Callable[[int], Pair], folds: int) 
         batches: number of batches.
         values: input and target of a batch.
         folds: number of folds; batch b belongs to fold b modulo this.
+        importance: factors on the squared errors of a batch's rows, None for ones.
     """
     first_x, first_y = values(0)
     rows = site.view.rows(first_x, first_y) * batches
@@ -117,10 +124,17 @@ def gather(site: Site, batches: int, values: Callable[[int], Pair], folds: int) 
     most = min(_PRODUCTS * site.groups / features**2, _ELEMENTS / features)
     step = max(1, int(rows / max(most, features // site.groups * ROWS_PER_FEATURE)))
     sums = [_Sums(max(_BLOCK, features // site.groups)) for _ in range(folds)]
-    for batch in range(batches):
+    factors = [importance(b) for b in range(batches)]
+    mean = np.mean([f.mean() for f in factors if f is not None] or [1.0])
+    for batch, factor in enumerate(factors):
         x, y = values(batch)
+        chosen = None if factor is None else np.sqrt(factor[::step] / mean).astype(np.float32)
+        at = 0
         for left, right in site.view.blocks(x, y, step):
-            sums[batch % folds].add(left, right)
+            count = left.shape[1]
+            roots = np.ones(count, np.float32) if chosen is None else chosen[at : at + count]
+            sums[batch % folds].add(left, right, roots)
+            at += count
     return [m for s in sums if (m := s.total()) is not None]
 
 
@@ -129,12 +143,12 @@ class _Sums:
 
     def __init__(self, enough: int) -> None:
         self._enough, self._count = enough, 0
-        self._waiting: list[Pair] = []
+        self._waiting: list[tuple[Array, Array, Array]] = []
         self._found: Moments | None = None
 
-    def add(self, left: Array, right: Array) -> None:
-        """Take a block of rows."""
-        self._waiting.append((left, right))
+    def add(self, left: Array, right: Array, roots: Array) -> None:
+        """Take a block of rows, and what they are multiplied with."""
+        self._waiting.append((left, right, roots))
         self._count += left.shape[1]
         if self._count >= self._enough:
             self._flush()
@@ -146,20 +160,21 @@ class _Sums:
         return self._found
 
     def _flush(self) -> None:
-        left, right = (np.concatenate(parts, axis=1) for parts in zip(*self._waiting, strict=True))
-        made = _sums(left, right)
+        lefts, rights, roots = zip(*self._waiting, strict=True)
+        left, right = (np.concatenate(parts, axis=1) for parts in (lefts, rights))
+        made = _sums(left, right, np.concatenate(roots))
         self._found = made if self._found is None else self._found.include(made)
         self._waiting, self._count = [], 0
 
 
-def _sums(left: Array, right: Array) -> Moments:
+def _sums(left: Array, right: Array, roots: Array) -> Moments:
     """Return the sums over a block of rows.
 
     Products are made in single precision around some value near the mean, so that nothing is lost
     to large means, and moved back in double precision.
     """
-    x, pivot_x = _around(left, constant=True)
-    y, pivot_y = _around(right, constant=False)
+    x, pivot_x = _around(left, roots, constant=True)
+    y, pivot_y = _around(right, roots, constant=False)
     groups, _, features = x.shape
     gram = np.empty((groups, features, features))
     cross = np.empty((groups, features, y.shape[2]))
@@ -178,9 +193,10 @@ def _sums(left: Array, right: Array) -> Moments:
     return Moments(gram, cross, energy)
 
 
-def _around(rows: Array, *, constant: bool) -> tuple[Array, Array]:
-    """Return rows less some value near their mean, and a last feature of one, and that value."""
+def _around(rows: Array, roots: Array, *, constant: bool) -> tuple[Array, Array]:
+    """Return rows less some value near their mean, with a last feature of one, and that value."""
     pivot = rows[:, :: max(1, rows.shape[1] // _PIVOT_ROWS)].mean(axis=1, dtype=np.float32)
     moved = np.ones((*rows.shape[:2], rows.shape[2] + constant), np.float32)
     np.subtract(rows, pivot[:, None, :], out=moved[:, :, : rows.shape[2]])
+    moved *= roots[:, None]
     return moved, pivot.astype(np.float64)

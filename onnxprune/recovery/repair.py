@@ -58,7 +58,14 @@ class Repair:
     def __init__(self, site: Site, path: Path, stream: TwinStream, settings: Settings) -> None:
         self.site, self.path, self._stream, self._settings = site, path, stream, settings
         self._folds = max(1, min(settings.folds, stream.batches))
-        self.folds: list[Moments] = gather(site, stream.batches, self._values, self._folds)
+        self.folds: list[Moments] = gather(
+            site, stream.batches, self._values, self._folds, self._importance
+        )
+
+    def _importance(self, batch: int) -> Array | None:
+        if self.site.pointwise:
+            return None
+        return self.path.importance(self._stream, batch, self._stream.original(self.site.y, batch))
 
     def _values(self, batch: int) -> tuple[Array, Array]:
         if self.site.pointwise:
