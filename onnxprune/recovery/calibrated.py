@@ -32,13 +32,13 @@ from onnxprune.planning.selection import (
 from onnxprune.recovery.activity import consumer_stats
 from onnxprune.recovery.curves import Curve, group_curve
 from onnxprune.recovery.dense import dense_moments
+from onnxprune.recovery.folds import fold_batches
 from onnxprune.recovery.inorder import InOrder, Outcome, Repaired
 from onnxprune.recovery.probe_network import Network
 from onnxprune.recovery.registry import NONE, find_recovery
 from onnxprune.recovery.repair import Settings as RepairSettings
 from onnxprune.recovery.sites import Site, find_sites
 from onnxprune.rewrite.repaired import with_repairs
-from onnxprune.runtime.batches import make_batches
 from onnxprune.runtime.gates import LabelGates
 from onnxprune.runtime.inputs import input_specs
 from onnxprune.runtime.isolate import run_isolated
@@ -63,6 +63,7 @@ TIMEOUT_S = 3600.0
 MEMORY_BYTES = 12 << 30
 _PROBE_SAMPLES = 48
 _LEVELS = 33
+_WITHOUT_EVIDENCE = "l2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +177,11 @@ class Calibration:
             message = "there are no samples"
             raise InvalidConfigError(message, hint="give some with --calibration")
         self._analysis, self._settings, self._recovery = analysis, settings, recovery
-        self._batches = make_batches(feeds, input_specs(analysis.proto))
         self._program = Program(analysis.proto, analysis.model.array)
         self._groups = choose_groups(analysis, settings, without=without)
         self._found = find_sites(analysis.deps)
+        specs = input_specs(analysis.proto)
+        self._batches, self._folds = fold_batches(self._program, self._found.sites, feeds, specs)
         self._seconds: dict[str, float] = {}
         self._criterion = find_criterion(settings.criterion, samples=True)
         self._greedy: dict[str, NDArray[np.float64]] = {}
@@ -239,7 +241,7 @@ class Calibration:
             if site.groups == 1 and (groups if everywhere else groups & seen):
                 sites.append(site)
             seen |= groups
-        return dense_moments(self._stream(), sites, folds=RepairSettings().folds)
+        return dense_moments(self._stream(), sites, folds=self._folds)
 
     def _curves(self, dense: dict[int, list[Moments]], *, probe: bool) -> list[Curve]:
         sites = [s for s in self._found.sites if s.number in dense]
@@ -262,15 +264,18 @@ class Calibration:
 
     def _candidate(self, group: Group, scores: NDArray[np.float64]) -> Candidate:
         self._greedy[group.id] = scores
+        criterion = self._criterion
+        if criterion.name == "obs" and not scores.any():  # samples say nothing about it
+            criterion = find_criterion(_WITHOUT_EVIDENCE, samples=True)
         return make_candidate(
-            self._analysis.deps, group, self._criterion(self._context, group),
+            self._analysis.deps, group, criterion(self._context, group),
             self._analysis.sites, self._settings.limits,
         )  # fmt: skip
 
     def _few_batches(self) -> list[dict[str, Array]]:
-        """Return what is enough to measure an effect on the outputs with."""
-        size = len(next(iter(self._batches[0].values())))
-        return self._batches[: max(2, _PROBE_SAMPLES // max(1, size))]
+        """Return held-back samples that are enough to measure an effect on the outputs with."""
+        held = [b for b, f in zip(self._batches, self._folds, strict=True) if f == 0]
+        return held[: max(1, _PROBE_SAMPLES // max(1, _size(held[0])))]
 
     def _label_gates(self) -> LabelGates:
         if self._gates is None:
@@ -324,7 +329,7 @@ class Calibration:
         def most(group: Group) -> int:
             return len(fixed[group.id].atoms(wanted[group.id])) + 1
 
-        repair = RepairSettings(find_recovery(self._recovery).methods)
+        repair = RepairSettings(find_recovery(self._recovery).methods, self._folds)
         walk = InOrder(
             self._analysis.deps, self._stream(), self._read, [c.group for c in candidates],
             choose, dense=dense, settings=repair, most=most,

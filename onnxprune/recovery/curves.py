@@ -124,7 +124,7 @@ def group_curve(
     ]
     if not pairs:
         counts = np.arange(group.size + 1)
-        return Curve(group, counts, np.zeros(len(counts)), np.zeros(group.size))
+        return Curve(group, counts, counts / group.size, np.zeros(group.size))  # for all we know
     marks = {max(1, round(f * group.size)) for f in np.linspace(0, 0.95, _POINTS)}
     probes = {max(1, round(f * group.size)) for f in PROBED} if measure is not None else set()
     local: dict[int, float] = {}

@@ -17,7 +17,7 @@ def dense_moments(
     stream: TwinStream,
     sites: Sequence[Site],
     *,
-    folds: int,
+    folds: Sequence[int],
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[int, list[Moments]]:
     """Return moments by node number: those of the first fold, and of all others together."""
@@ -29,7 +29,7 @@ def dense_moments(
             target = site.x if site.pointwise else site.y
             return stream.original(site.x, batch), stream.original(target, batch)
 
-        parts = gather(site, stream.batches, values, min(folds, stream.batches))
+        parts = gather(site, stream.batches, values, folds)
         found[site.number] = parts if len(parts) < 3 else [parts[0], total(parts[1:])]
         if progress is not None:
             progress(done + 1, len(sites))

@@ -131,6 +131,7 @@ class InOrder:
                     self._mask(place)
             if progress is not None:
                 progress(done + 1, len(stops))
+        self._decide(dict(self._open), None)  # groups inside bodies
         return self.outcome
 
     def _groups_at(self, atoms: NDArray[np.int64]) -> dict[str, Group]:

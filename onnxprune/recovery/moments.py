@@ -106,7 +106,7 @@ def gather(
     site: Site,
     batches: int,
     values: Callable[[int], Pair],
-    folds: int,
+    folds: Sequence[int],
     importance: Callable[[int], Array | None] = lambda _: None,
 ) -> list[Moments]:
     """Sum up the rows of a site.
@@ -115,7 +115,7 @@ def gather(
         site: the operator.
         batches: number of batches.
         values: input and target of a batch.
-        folds: number of folds; batch b belongs to fold b modulo this.
+        folds: fold of each batch, counted from 0.
         importance: factors on the squared errors of a batch's rows, None for ones.
     """
     first_x, first_y = values(0)
@@ -123,7 +123,7 @@ def gather(
     features = site.channels * site.block
     most = min(_PRODUCTS * site.groups / features**2, _ELEMENTS / features)
     step = max(1, int(rows / max(most, features // site.groups * ROWS_PER_FEATURE)))
-    sums = [_Sums(max(_BLOCK, features // site.groups)) for _ in range(folds)]
+    sums = [_Sums(max(_BLOCK, features // site.groups)) for _ in range(max(folds) + 1)]
     factors = [importance(b) for b in range(batches)]
     mean = np.mean([f.mean() for f in factors if f is not None] or [1.0])
     for batch, factor in enumerate(factors):
@@ -133,7 +133,7 @@ def gather(
         for left, right in site.view.blocks(x, y, step):
             count = left.shape[1]
             roots = np.ones(count, np.float32) if chosen is None else chosen[at : at + count]
-            sums[batch % folds].add(left, right, roots)
+            sums[folds[batch]].add(left, right, roots)
             at += count
     return [m for s in sums if (m := s.total()) is not None]
 

@@ -167,8 +167,8 @@ def _normalised(deps: Dependencies, after: Sequence[Node], key: str, axis: int) 
     means = tuple(1 if a == axis else s for a, s in enumerate(shape))
     for node in after:
         if node.op in _NORMALISATIONS and node.inputs[0] == key:
-            if axis == len(shape) - 1 and int(node.attribute("axis", -1)) % len(shape) == axis:
-                return True
+            first = int(node.attribute("axis", -1)) % len(shape)
+            return first == axis == len(shape) - 1
         taken = node.op == "ReduceMean" and deps.ctx.shape(node.outputs[0]) == means
         if taken and any(n.op == "Sub" and node.outputs[0] in n.inputs for n in after):
             return True

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxprune.runtime.segment import bias_name, open_segment
+from onnxprune.runtime.segment import bias_name, needed_steps, open_segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -52,7 +52,8 @@ class Network:
                 self._base[bias_name(site.y)] = zeros
         first = {k: v for k, v in feeds[0].items() if isinstance(v, np.ndarray)}
         self._call = open_segment(
-            program, range(len(program.steps)), program.outputs, weights={}, biases=biases,
+            program, needed_steps(program, range(len(program.steps)), program.outputs),
+            program.outputs, weights={}, biases=biases,
             like={**first, **self._base},
         )  # fmt: skip
         self._original = [self._call({**self._base, **f}) for f in feeds]

@@ -33,12 +33,12 @@ class Settings:
 
     Attributes:
         methods: names of recoveries to choose among, `none` first.
-        folds: number of folds to hold back samples by.
+        folds: fold of each batch of samples, none for a fold of its own for each.
         clipped: whether to forgive what clipping activations hide.
     """
 
     methods: tuple[str, ...] = ("none", "bias", "least-squares")
-    folds: int = 4
+    folds: tuple[int, ...] = ()
     clipped: bool = True
 
 
@@ -57,7 +57,7 @@ class Repair:
 
     def __init__(self, site: Site, path: Path, stream: TwinStream, settings: Settings) -> None:
         self.site, self.path, self._stream, self._settings = site, path, stream, settings
-        self._folds = max(1, min(settings.folds, stream.batches))
+        self._folds = settings.folds or tuple(range(stream.batches))
         self.folds: list[Moments] = gather(
             site, stream.batches, self._values, self._folds, self._importance
         )
@@ -93,14 +93,15 @@ class Repair:
         scale = self._scale(bias.shape)
         new, new_bias = np.where(kept[:, :, None], weight, 0.0), bias.copy()
         if len(weight) > 1:  # every group has features of its own: leave gaps where some left
-            folds = [_blank(f, kept).scaled(scale) for f in self.folds]
-            solution = self._best(folds, new * scale[:, None], bias * scale, kept, None)
+            felt = scale * alive
+            folds = [_blank(f, kept).scaled(felt) for f in self.folds]
+            solution = self._best(folds, new * felt[:, None], bias * felt, kept, alive)
             solution = _unscaled(solution, scale)
             return solution.weight * kept[:, :, None], solution.bias, solution
         scale = scale[:, alive[0]]
         folds = [f.part(kept[0]).outputs(alive[0]).scaled(scale) for f in self.folds]
         small = weight[:, kept[0]][:, :, alive[0]]
-        solution = self._best(folds, small * scale, bias[:, alive[0]] * scale, kept, alive[0])
+        solution = self._best(folds, small * scale, bias[:, alive[0]] * scale, kept, alive)
         solution = _unscaled(solution, scale)
         new[0][np.ix_(kept[0], alive[0])] = solution.weight[0]
         new_bias[:, alive[0]] = solution.bias
@@ -139,7 +140,7 @@ class Repair:
         weight: Array,
         bias: Array,
         kept: NDArray[np.bool_],
-        alive: NDArray[np.bool_] | None,
+        alive: NDArray[np.bool_],
     ) -> Solution:
         free = self.site.bias is not None
         solution = refit(folds, weight, bias, free=free, methods=self._settings.methods)
@@ -150,8 +151,9 @@ class Repair:
         clip = Clip(self.path.low, self.path.high)
         return refit_clipped(solution, folds, samples, clip, weight, bias, free=free)
 
-    def _samples(self, kept: NDArray[np.bool_], alive: NDArray[np.bool_] | None) -> Samples:
+    def _samples(self, kept: NDArray[np.bool_], alive: NDArray[np.bool_]) -> Samples:
         site, stream = self.site, self._stream
+        single = len(kept) == 1  # what left is left out, in several groups it is zero
         x, y = self._values(0)
         count = site.rows.rows(x, y) * stream.batches
         groups, features = kept.shape
@@ -172,14 +174,13 @@ class Repair:
             )  # fmt: skip
             for (rows, goal), (_, extra) in pairs:
                 ones = np.ones((*rows.shape[:2], 1), np.float32)
-                seen = rows * kept[:, None, :] if alive is None else rows[:, :, kept[0]]
-                chosen = slice(None) if alive is None else alive
+                seen = rows[:, :, kept[0]] if single else rows * kept[:, None, :]
                 parts.append(
                     (
                         np.concatenate([seen, ones], axis=2).astype(np.float32, copy=False),
-                        goal[:, :, chosen],
-                        extra[:, :, chosen],
-                        batch % self._folds,
+                        goal[:, :, alive[0]] if single else goal * alive[:, None, :],
+                        extra[:, :, alive[0]] if single else extra * alive[:, None, :],
+                        self._folds[batch],
                     )
                 )
         return Samples(

@@ -119,23 +119,38 @@ def refit(
     everything = total(folds)
     if len(folds) < 2:  # nothing can be held back
         return _unchecked(everything, weight, bias, free=free, methods=methods)
+    tried = [(m, s) for m in methods for s in RECOVERIES[m].strengths]
     linear = all(RECOVERIES[m].linear for m in methods)
-    small = _sketch(folds, weight, bias) if linear else (list(folds), weight, bias)
-    folds, small_weight, small_bias = small
-    whole = total(folds)
-    errors: dict[tuple[str, float], float] = {}
-    for fold in folds:
-        for method in methods:
-            recovery = RECOVERIES[method]
-            fit = recovery.prepare(whole - fold, small_weight, small_bias, free=free)
-            for strength in recovery.strengths:
-                name = method, strength
-                errors[name] = errors.get(name, 0.0) + squared_error(fold, *fit(strength))
-    (method, strength), best = min(errors.items(), key=lambda item: item[1])
-    scale = variance(whole)
-    before = errors[NONE, 0.0] / scale
+    if linear and weight.shape[2] > _SKETCH and len(weight) == 1:
+        errors = _held_back(*_sketch(folds, weight, bias), tried, free=free)
+        tried = [(NONE, 0.0), min(errors, key=lambda name: errors[name])]
+    errors = _held_back(folds, weight, bias, tried, free=free)
+    method, strength = min(errors, key=lambda name: errors[name])
+    scale = variance(everything)
     fit = RECOVERIES[method].prepare(everything, weight, bias, free=free)
-    return Solution(*fit(strength), method, strength, best / scale, before)
+    error, before = errors[method, strength] / scale, errors[NONE, 0.0] / scale
+    return Solution(*fit(strength), method, strength, error, before)
+
+
+def _held_back(
+    folds: Sequence[Moments],
+    weight: Array,
+    bias: Array,
+    tried: Sequence[tuple[str, float]],
+    *,
+    free: bool,
+) -> dict[tuple[str, float], float]:
+    """Return the error of recoveries on each fold, fitted to the other folds, summed up."""
+    whole = total(folds)
+    errors = dict.fromkeys(tried, 0.0)
+    for fold in folds:
+        fits = {
+            m: RECOVERIES[m].prepare(whole - fold, weight, bias, free=free)
+            for m in dict.fromkeys(m for m, _ in tried)
+        }
+        for method, strength in errors:
+            errors[method, strength] += squared_error(fold, *fits[method](strength))
+    return errors
 
 
 def _unchecked(
@@ -155,8 +170,6 @@ def _sketch(
 ) -> tuple[list[Moments], Array, Array]:
     """Combine many outputs to few: squared errors keep their expectation."""
     outputs = weight.shape[2]
-    if outputs <= _SKETCH or len(weight) > 1:
-        return list(folds), weight, bias
     signs = np.random.default_rng(0).choice([-1.0, 1.0], (outputs, _SKETCH)) / np.sqrt(_SKETCH)
     # the energy of a combination needs products of outputs; only differences matter for a choice,
     # so the sum of the original energies stands in for it

@@ -19,10 +19,12 @@ TIME: Final = re.compile(r"seq|time|frame|len|token|step|audio|wav", re.IGNORECA
 """A first axis of such a name is time: cutting along it would tear a sample apart."""
 
 _BATCHES = 16
-"""Wanted number of batches: samples are held back by batch."""
+"""Wanted number of batches."""
 
 
-def make_batches(feeds: Sequence[Feed], specs: Sequence[InputSpec]) -> list[dict[str, Array]]:
+def make_batches(
+    feeds: Sequence[Feed], specs: Sequence[InputSpec], *, wanted: int = _BATCHES
+) -> list[dict[str, Array]]:
     """Stack samples of equal shape where every input has the same open first dimension.
 
     A feed that holds several samples is taken apart first.
@@ -30,6 +32,7 @@ def make_batches(feeds: Sequence[Feed], specs: Sequence[InputSpec]) -> list[dict
     Args:
         feeds: samples.
         specs: the model's inputs.
+        wanted: how many batches are wanted where samples can be stacked.
     """
     arrays = [{k: v for k, v in f.items() if isinstance(v, np.ndarray)} for f in feeds]
     if not _stackable(specs):
@@ -39,7 +42,7 @@ def make_batches(feeds: Sequence[Feed], specs: Sequence[InputSpec]) -> list[dict
     for feed in single:
         key = tuple((k, v.shape, v.dtype) for k, v in sorted(feed.items()))
         shapes.setdefault(key, []).append(feed)
-    size = max(1, len(single) // _BATCHES)
+    size = max(1, len(single) // wanted)
     return [
         {k: np.concatenate([f[k] for f in alike[start : start + size]]) for k in alike[0]}
         for alike in shapes.values()

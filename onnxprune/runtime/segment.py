@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from onnxprune.runtime.feeds import Array, Feed
 
-__all__ = ["Program", "open_segment"]
+__all__ = ["Program", "needed_steps", "open_segment"]
 
 _FED_FROM = 32 << 20
 """A weight of so many bytes is fed instead of copied into the segment."""
@@ -88,6 +88,18 @@ class Program:
     def sparse(self, name: str) -> onnx.SparseTensorProto | None:
         """Return a sparse initializer."""
         return self._sparse.get(name)
+
+
+def needed_steps(program: Program, numbers: Sequence[int], wanted: Iterable[str]) -> list[int]:
+    """Return those of some nodes that wanted values need, constants excepted."""
+    needed = set(wanted)
+    kept = []
+    for number in reversed(numbers):
+        step = program.steps[number]
+        if needed & set(step.writes) and program.constant(step.writes[0]) is None:
+            kept.append(number)
+            needed |= set(step.reads)
+    return kept[::-1]
 
 
 def captured(node: onnx.NodeProto) -> Iterator[str]:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxprune.runtime.segment import Mask, Program, open_segment
+from onnxprune.runtime.segment import Mask, Program, needed_steps, open_segment
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
     from onnxprune.runtime.feeds import Array, Feed
 
@@ -151,7 +151,7 @@ class TwinStream:
             if (self.program.last_use.get(w, -1) > stop or w in needed)
             and self.program.constant(w) is None
         ]  # fmt: skip
-        numbers = _towards(self.program, numbers, wanted)
+        numbers = needed_steps(self.program, numbers, wanted)
         if not wanted:
             return
         outside = {r for n in numbers for r in self.program.steps[n].reads if not weight(r)}
@@ -170,15 +170,3 @@ class TwinStream:
             made_now = call({n: get(n, batch) for n in outside})
             for name, array in made_now.items():
                 values.put(batch, name, array)
-
-
-def _towards(program: Program, numbers: Sequence[int], wanted: Iterable[str]) -> list[int]:
-    """Keep the nodes that wanted values need."""
-    needed = set(wanted)
-    kept = []
-    for number in reversed(numbers):
-        step = program.steps[number]
-        if needed & set(step.writes) and program.constant(step.writes[0]) is None:
-            kept.append(number)
-            needed |= set(step.reads)
-    return kept[::-1]
