@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -39,6 +39,8 @@ class Analysis:
         dims: probe sizes of the symbolic dimensions, one mapping per setting.
         copies: copied vectors and their originals.
         given: sizes of symbolic dimensions that the user gave.
+        coupling: whether consumers of one value lose the same channels.
+        forks: the values whose consumers drop channels of their own.
     """
 
     model: Model
@@ -47,6 +49,8 @@ class Analysis:
     dims: tuple[dict[str, int], ...]
     copies: dict[str, str] = field(default_factory=dict)
     given: dict[str, int] = field(default_factory=dict)
+    coupling: Literal["constrained", "unconstrained"] = "constrained"
+    forks: tuple[str, ...] = ()
     _cache: dict[str, object] = field(default_factory=dict)
 
     @property

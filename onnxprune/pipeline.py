@@ -17,6 +17,7 @@ from onnxprune.core.plan import PrunePlan
 from onnxprune.drafting import Made, SampleOptions, make
 from onnxprune.drop import check_drop, search_drop
 from onnxprune.errors import InvalidConfigError, NothingToPruneError, VerificationError, printable
+from onnxprune.expansion import couple
 from onnxprune.fidelity import Judge, Judgement
 from onnxprune.io import Model, load_model, write_model
 from onnxprune.io.outfile import check_destination, new_files
@@ -117,7 +118,7 @@ def plan(
         message = "a plan made with samples has repaired weights, which lie beside its file"
         raise InvalidConfigError(message, hint="give it a file, or recovery none")
     with stages.stage("analyze"):
-        analysis = analyze(model, dims=dims)
+        analysis = couple(analyze(model, dims=dims), options.get("coupling", "constrained"))
     if output is not None:
         check_destination(Path(output), analysis.model.identities)
     collected = given.collect(analysis, seed=options.get("seed", 0))
@@ -166,6 +167,7 @@ def apply(  # as the command
     out.check(analysis.model)
     with stages.stage("plan"):
         wanted, beside = _plan_of(plan)
+        analysis = couple(analysis, wanted.coupling, wanted.forks)
         repaired = with_repaired_weights(analysis, wanted, beside)
         draft = draft_of(repaired, wanted, original=analysis)
     return _carry_out(Made(repaired, draft), out, stages)
@@ -239,7 +241,7 @@ def prune(  # noqa: PLR0913  # as the command
     out.check(loaded)
     loaded.begin_digest()
     with stages.stage("analyze"):
-        analysis = analyze(source, dims=dims)
+        analysis = couple(analyze(source, dims=dims), options.get("coupling", "constrained"))
     collected = given.collect(analysis, seed=options.get("seed", 0))
     judge = Judge(loaded, () if collected is None else collected.held, metric or "")
     judge.begin()
@@ -297,6 +299,7 @@ def verify(
         wanted, beside = (None, None) if plan is None else _plan_of(plan)
         repaired = analysis
         if wanted is not None:
+            repaired = analysis = couple(analysis, wanted.coupling, wanted.forks)
             repaired = with_repaired_weights(analysis, wanted, beside)
         small = load(pruned)
     with stages.stage("verify") as step:

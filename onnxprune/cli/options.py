@@ -86,8 +86,13 @@ _PLAN = (
                  help="Which group gives how much; by default uniform for --ratio, else global, "
                  "with --calibration knapsack."),
     click.option("--coupling", default="constrained", show_default=True,
-                 type=click.Choice(["constrained"]), metavar="NAME",
-                 help="constrained removes a channel for all its consumers at once."),
+                 type=click.Choice(["constrained", "unconstrained"]), metavar="NAME",
+                 help="constrained removes a channel for all its consumers at once; unconstrained "
+                 "lets every consumer drop channels of its own."),
+    click.option("--max-copies", type=int, metavar="N",
+                 help="Unconstrained: add at most this many Slice and Gather nodes."),
+    click.option("--no-copies", "max_copies", flag_value=0, type=int,
+                 help="Unconstrained: add none; what a consumer ignores gets zero weights."),
     click.option("--allow-approximate", is_flag=True,
                  help="Prune groups as well whose removal changes a normalisation."),
     click.option("--seed", type=int, default=0, show_default=True, metavar="N",

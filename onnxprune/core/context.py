@@ -102,6 +102,7 @@ class LabelContext:
         self.balances: dict[int, Factor] = {}
         self.contractions: list[Contraction] = []
         self.consumed: list[LabelArray] = []
+        self.below: list[tuple[LabelArray, LabelArray]] = []
         self.claimed: set[str] = set()
         self.constants: set[str] = set(self.parameters)
         self.factors_of: dict[str, Factors] = {}
@@ -251,6 +252,22 @@ class LabelContext:
         count = int(np.prod([factor.labels.shape[p] for p in rows]))
         if 1 < count < factor.labels.size:
             self.structures.append(table.reshape(count, -1))
+
+    def fork(self, factors: Factors, axis: int) -> Factors:
+        """Give single indices of an axis labels of their own, below those that they come from.
+
+        What leaves above leaves below as well, but not the other way round. Where rows are needed
+        the labels stay as they are.
+        """
+        along = [f for f in factors if axis in f.axes]
+        if len(along) != 1 or along[0].axes != (axis,) or along[0].level:
+            return factors
+        above, place = np.unique(along[0].labels, return_inverse=True)
+        own = self.fresh(len(above))
+        own[above == FIXED] = FIXED
+        self.below.append((above, own))
+        forked = Factor((axis,), own[place])
+        return tuple(forked if f is along[0] else f for f in factors)
 
     def collapse(self, factor: Factor, keep: Sequence[int]) -> Factor:
         """Unite labels along all axes but `keep`: rows (or columns) leave as wholes."""

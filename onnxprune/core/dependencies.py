@@ -15,12 +15,13 @@ import networkx as nx
 import numpy as np
 
 from onnxprune.core.context import LabelContext
+from onnxprune.core.hierarchy import Hierarchy, build_hierarchy, roots_without_cycles
 from onnxprune.core.labels import UnionFind
 from onnxprune.core.returned import freeze_returned_shapes
 from onnxprune.core.walk import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -65,6 +66,7 @@ class Group:
         reason: why it is not exact.
         balances: tables [rows, columns] of label sets whose rows must keep equally many.
         component: number of the connected component of the dependency graph.
+        follows: whether its atoms leave when nobody reads them any more, and are not chosen.
     """
 
     id: str
@@ -75,6 +77,7 @@ class Group:
     reason: str
     balances: tuple[LabelArray, ...]
     component: int
+    follows: bool = False
 
     @property
     def size(self) -> int:
@@ -94,6 +97,8 @@ class Dependencies:
         frozen: reason by set, for sets that may not leave.
         groups: coupled groups in order of appearance.
         slices: all parameter slices.
+        balances: tables [rows, columns] of label sets whose rows must keep equally many.
+        hierarchy: what leaves with what, where consumers drop channels of their own.
     """
 
     graph: Graph
@@ -104,11 +109,14 @@ class Dependencies:
     groups: tuple[Group, ...]
     slices: tuple[ParameterSlice, ...]
     balances: tuple[LabelArray, ...] = field(default=())
+    hierarchy: Hierarchy | None = None
 
     def removed_labels(self, atoms: LabelArray) -> NDArray[np.bool_]:
-        """Return one flag per label: whether it belongs to one of the atoms."""
+        """Return one flag per label: whether it belongs to an atom, or leaves with them."""
         flags = np.zeros(len(self.roots), bool)
         flags[atoms] = True
+        if self.hierarchy:
+            flags = self.hierarchy.closed(flags)
         return flags[self.roots]
 
     @cached_property
@@ -201,7 +209,7 @@ def _rows(ctx: LabelContext) -> RowTable:
 
 
 def _collect(graph: Graph, settings: tuple[Shapes, ...], ctx: LabelContext) -> Dependencies:
-    roots = ctx.labels.find(np.arange(len(ctx.labels)))
+    roots = roots_without_cycles(ctx)
     frozen: dict[int, FrozenReason] = {}
     for labels, reason in ctx.frozen:
         for root in np.unique(roots[labels]).tolist():
@@ -229,8 +237,45 @@ def _collect(graph: Graph, settings: tuple[Shapes, ...], ctx: LabelContext) -> D
     stays[0] = True
     balances = _balances(ctx, roots, stays)
     deps = Dependencies(graph, settings, ctx, roots, frozen, (), tuple(slices), tuple(balances))
+    deps.hierarchy = _hierarchy(deps, stays, approximate)
     deps.groups = _groups(deps, stays, approximate)
     return deps
+
+
+def _hierarchy(
+    deps: Dependencies, stays: NDArray[np.bool_], approximate: dict[int, FrozenReason]
+) -> Hierarchy:
+    """Find what leaves with what; what is above something frozen is frozen as well."""
+
+    def flags(roots: Iterable[LabelArray]) -> NDArray[np.bool_]:
+        found = np.zeros(len(deps.roots), bool)
+        for array in roots:
+            found[array] = True
+        return found
+
+    held = stays | flags([np.array(list(approximate), np.int64)])
+    present = flags(part.roots for part in deps.slices)
+    hierarchy = build_hierarchy(
+        deps.ctx, deps.roots, held=held, present=present, balanced=flags(deps.balances)
+    )
+    if hierarchy:
+        for reasons in (deps.frozen, approximate):
+            _spread(reasons, hierarchy)
+        stays[list(deps.frozen)] = True
+    return hierarchy
+
+
+def _spread(reasons: dict[int, FrozenReason], hierarchy: Hierarchy) -> None:
+    """Give what lies above some sets their reason."""
+    origin = np.full(len(hierarchy.follows), -1)
+    origin[list(reasons)] = list(reasons)
+    while True:
+        new = (origin[hierarchy.below] >= 0) & (origin[hierarchy.above] < 0)
+        if not new.any():
+            break
+        origin[hierarchy.above[new]] = origin[hierarchy.below[new]]
+    for root in np.flatnonzero(origin >= 0).tolist():
+        reasons.setdefault(root, reasons[int(origin[root])])
 
 
 def _is_consumed(factor: Factor, factors: Factors, consumed: NDArray[np.bool_]) -> bool:
@@ -264,6 +309,10 @@ def _unique_pairs(first: LabelArray, second: LabelArray) -> tuple[LabelArray, La
     codes = np.sort(first * base + second)  # much faster here than np.unique, which hashes
     left, right = np.divmod(codes[np.diff(codes, prepend=codes[:1] - 1) != 0], base)
     return left, right
+
+
+_Kind = tuple[int, bool, bool, bool]
+"""What the atoms of a group share: origin, whether rows, approximate, following others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,10 +360,12 @@ def _groups(
     np.minimum.at(first, members.roots, members.order + late)
     atoms = np.unique(members.roots)
     atoms = atoms[np.lexsort((atoms, first[atoms]))]
-    buckets: dict[tuple[int, bool, bool], int] = {}
+    follows = np.zeros(count, bool) if deps.hierarchy is None else deps.hierarchy.follows
+    buckets: dict[_Kind, int] = {}
     bucket_of = np.full(count, -1)
     for atom in atoms.tolist():
-        key = (int(signature[atom]), bool(is_row[atom]), bool(inexact[atom]))
+        flags = bool(is_row[atom]), bool(inexact[atom]), bool(follows[atom])
+        key = (int(signature[atom]), *flags)
         bucket_of[atom] = buckets.setdefault(key, len(buckets))
     _join_lone_rows(deps, members, counts, bucket_of, list(buckets))
     by_bucket = [atoms[bucket_of[atoms] == n] for n in range(len(buckets))]
@@ -326,7 +377,7 @@ def _groups(
                 tables[number].append(table)
     component = _components(members)
     groups: list[Group] = []
-    for number, (_, rows, approximates) in enumerate(buckets):
+    for number, (_, rows, approximates, follow) in enumerate(buckets):
         own = by_bucket[number]
         if not len(own):
             continue
@@ -342,6 +393,7 @@ def _groups(
                 f"{reason.node}: {reason.reason}" if reason else "",
                 tuple(tables[number]),
                 component[int(chosen[0])],
+                follow,
             )
         )
     return tuple(groups)
@@ -352,7 +404,7 @@ def _join_lone_rows(
     members: _Members,
     counts: NDArray[np.bool_],
     bucket_of: LabelArray,
-    buckets: Sequence[tuple[int, bool, bool]],
+    buckets: Sequence[_Kind],
 ) -> None:
     """Move a row that is alone to others from the same parameters, or from more of them.
 
@@ -360,7 +412,7 @@ def _join_lone_rows(
     more than their neighbours.
     """
     sizes = np.bincount(bucket_of[bucket_of >= 0], minlength=len(buckets))
-    lone = [n for n, (_, rows, _) in enumerate(buckets) if rows and sizes[n] == 1]
+    lone = [n for n, (_, rows, _, _) in enumerate(buckets) if rows and sizes[n] == 1]
     if not lone:
         return
     producers: dict[int, set[tuple[str, tuple[int, ...]]]] = {}

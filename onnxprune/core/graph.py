@@ -28,6 +28,13 @@ PER_INDEX_TYPES = frozenset(
 LABELLED_TYPES = PER_INDEX_TYPES | {TensorProto.BOOL}
 """Element types of parameters whose indices can be channels: weights, and masks over them."""
 
+SELECT = "Select"
+INTERNAL = "onnxprune"
+"""Operator and domain, in this view only, of an Identity at which a consumer may drop indices."""
+
+SELECT_AXIS = "onnxprune.select"
+"""Metadata of such an Identity: the axis along which it may."""
+
 FREE_INITIALIZERS = 4
 """IR version from which an initializer that is also an input is a default value."""
 
@@ -214,13 +221,17 @@ def _add_node(graph, node, index, names, define, opsets) -> None:  # type: ignor
         else:
             attributes[attribute.name] = helper.get_attribute_value(attribute)
     version = opsets.get(domain, 1)
+    op = node.op_type
+    selected = next((p.value for p in node.metadata_props if p.key == SELECT_AXIS), "")
+    if op == "Identity" and not domain and selected.isdecimal():
+        op, domain, attributes["axis"] = SELECT, INTERNAL, int(selected)
     try:
-        since = onnx.defs.get_schema(node.op_type, version, domain).since_version
+        since = onnx.defs.get_schema(op, version, domain).since_version
     except onnx.defs.SchemaError:
         since = 0
     graph.nodes.append(
         Node(
-            node.op_type,
+            op,
             domain,
             version,
             since,

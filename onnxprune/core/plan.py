@@ -40,6 +40,23 @@ class PlanGroup(BaseModel):
     slices: list[PlanSlice]
 
 
+class PlanLayout(BaseModel):
+    """How what a group keeps is laid out.
+
+    Attributes:
+        id: the group.
+        unread: removed atoms that stay in the file with zero weights, because a copy without them
+            would cost more.
+        order: the atom that stands at every place; None for the original order.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    unread: list[int] = Field(default_factory=list)
+    order: list[int] | None = None
+
+
 class PlanRepair(BaseModel):
     """Repaired weights that belong to a plan: a safetensors file beside it.
 
@@ -63,7 +80,10 @@ class PrunePlan(BaseModel):
         format: name and version of the format.
         tool: name and version of the program.
         model_sha256: digest of the model it was made for.
-        coupling: `constrained` removes an atom for all its consumers.
+        coupling: `constrained` removes an atom for all its consumers; `unconstrained` lets each
+            consumer of a value lose channels of its own.
+        forks: the values whose consumers do so.
+        layout: what is kept unread and in which order channels stand, by group.
         groups: what leaves.
         settings: how the plan was made.
         plugins: name and version of plug-ins that took part.
@@ -77,7 +97,9 @@ class PrunePlan(BaseModel):
     tool: str = f"onnxprune {__version__}"
     model_sha256: str
     coupling: Literal["constrained", "unconstrained"] = "constrained"
+    forks: list[str] | None = None
     groups: list[PlanGroup]
+    layout: list[PlanLayout] | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
     plugins: dict[str, str] = Field(default_factory=dict)
     predicted: dict[str, float] = Field(default_factory=dict)
@@ -87,6 +109,7 @@ class PrunePlan(BaseModel):
         """Return the plan as readable JSON: one slice a line, keys in a fixed order."""
         data = self.model_dump(mode="json", exclude_none=True)
         groups = data.pop("groups")
+        layout = data.pop("layout", None)
         head = json.dumps(data, indent=1)[:-2]
         lines = []
         for group in groups:
@@ -95,7 +118,11 @@ class PrunePlan(BaseModel):
             lines.append(
                 f'  {json.dumps(group, ensure_ascii=False)[:-1]}, "slices": [\n   {body}]}}'
             )
-        return f'{head},\n "groups": [\n' + ",\n".join(lines) + "\n ]\n}\n"
+        text = f'{head},\n "groups": [\n' + ",\n".join(lines) + "\n ]"
+        if layout is not None:
+            body = ",\n".join(f"  {json.dumps(entry)}" for entry in layout)
+            text += f',\n "layout": [\n{body}\n ]'
+        return text + "\n}\n"
 
     @property
     def digest(self) -> str:

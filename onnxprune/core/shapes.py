@@ -14,6 +14,7 @@ import onnx
 from onnx import TensorProto, TypeProto, helper, numpy_helper, shape_inference
 
 from onnxprune.core.evaluate import KNOWN_ELEMENTS, evaluate
+from onnxprune.core.graph import INTERNAL, SELECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,6 +179,9 @@ class _Walker:
         out = self.out
         if node.bodies:
             self.bodies(node)
+            return
+        if node.op == SELECT and node.domain == INTERNAL:
+            self.copy(node.inputs[0], node.outputs[0])
             return
         if not node.domain:
             if node.op in ("Shape", "Size") and out.shapes.get(node.inputs[0]) is not None:

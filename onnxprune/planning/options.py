@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence  # noqa: TC003  # the annotations are read at run time
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from onnxprune.allocation import Target, find_allocation
 from onnxprune.core.steps import Limits
@@ -30,6 +30,10 @@ _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
+Coupling: TypeAlias = Literal["constrained", "unconstrained"]
+COUPLINGS: tuple[Coupling, ...] = ("constrained", "unconstrained")
+
+
 class PlanOptions(TypedDict, total=False):
     """Keyword arguments that say what to remove; exactly one of the first four is given.
 
@@ -41,7 +45,9 @@ class PlanOptions(TypedDict, total=False):
         criterion: name of the criterion that scores atoms; by default `l2`, with samples `obs`.
         allocation: name of the allocation; by default `uniform` for a ratio, else `global`, with
             samples `knapsack`.
-        coupling: how consumers of one stream depend on each other.
+        coupling: `constrained` removes a channel for all that read it; `unconstrained` lets each
+            consumer of a value drop channels of its own.
+        max_copies: most Slice and Gather nodes that unconstrained pruning may add; 0 for none.
         allow_approximate: whether groups take part whose removal changes a normalisation.
         align: what is kept of a group is a multiple of this, or "auto".
         min_channels: what every group keeps at least.
@@ -57,7 +63,8 @@ class PlanOptions(TypedDict, total=False):
     max_bytes: int | str | None
     criterion: str | None
     allocation: str | None
-    coupling: Literal["constrained"]
+    coupling: Coupling
+    max_copies: int | None
     allow_approximate: bool
     align: int | Literal["auto"]
     min_channels: int
@@ -81,9 +88,7 @@ def make_settings(options: PlanOptions, *, samples: bool = False) -> Settings:
     if unknown:
         message = f"there is no option '{printable(unknown[0])}'"
         raise InvalidConfigError(message, hint=f"options: {', '.join(PlanOptions.__annotations__)}")
-    if options.get("coupling", "constrained") != "constrained":
-        message = f"there is no coupling '{printable(options.get('coupling'))}'"
-        raise InvalidConfigError(message, hint="choose constrained")
+    coupling, copies = _coupling(options)
     criterion = options.get("criterion") or ("obs" if samples else "l2")
     find_criterion(criterion, samples=samples)
     allocation = options.get("allocation") or ""
@@ -102,7 +107,23 @@ def make_settings(options: PlanOptions, *, samples: bool = False) -> Settings:
         exclude=tuple(options.get("exclude", ())),
         only=tuple(options.get("only", ())),
         seed=seed,
+        coupling=coupling,
+        max_copies=copies,
     )
+
+
+def _coupling(options: PlanOptions) -> tuple[Coupling, int | None]:
+    coupling, copies = options.get("coupling", "constrained"), options.get("max_copies")
+    if coupling not in COUPLINGS:
+        message = f"there is no coupling '{printable(coupling)}'"
+        raise InvalidConfigError(message, hint=f"choose one of {', '.join(COUPLINGS)}")
+    if copies is not None and copies < 0:
+        message = f"max_copies is {copies}, wanted is a whole number from 0"
+        raise InvalidConfigError(message)
+    if copies is not None and coupling == "constrained":
+        message = "max_copies is given, but constrained pruning makes no copies"
+        raise InvalidConfigError(message, hint="add --coupling unconstrained")
+    return coupling, copies
 
 
 def requested(options: PlanOptions) -> dict[str, Any]:

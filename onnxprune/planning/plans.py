@@ -19,6 +19,7 @@ from onnxprune.errors import (
 from onnxprune.io.files import map_file
 from onnxprune.io.fill import fill_model
 from onnxprune.io.wire import pieces_size
+from onnxprune.planning.layouts import describe_layout, make_layout, read_layout
 from onnxprune.planning.selection import make_plan, plan_group
 from onnxprune.rewrite import Rewritten, rewrite
 from onnxprune.version import __version__
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onnxprune.analysis import Analysis
+    from onnxprune.core.layout import Layout
     from onnxprune.planning.selection import Settings
 
 _MOST_DROPPED = 16
@@ -44,13 +46,16 @@ class Draft:
 
     Attributes:
         plan: the plan.
-        removed: one flag per label of the analysis.
+        removed: one flag per label of the analysis: what no consumer reads any more.
+        cut: the same for what is not in the file; less than `removed` where a consumer keeps
+            ignoring a channel because a copy without it would cost more.
         rewritten: the pruned model, stamped with its provenance.
         dropped: groups that could not follow a cut and stay, with the reason.
     """
 
     plan: PrunePlan
     removed: NDArray[np.bool_]
+    cut: NDArray[np.bool_]
     rewritten: Rewritten
     dropped: Mapping[str, str]
 
@@ -91,9 +96,10 @@ def check_plan(analysis: Analysis, plan: PrunePlan) -> NDArray[np.bool_]:
             f"'{printable(model.path)}' has {model.sha256}"
         )
         raise PlanMismatchError(message, hint="make a plan for this model with `onnxprune plan`")
-    if plan.coupling != "constrained":
-        message = f"the plan has coupling '{plan.coupling}', which cannot be applied here"
-        raise PlanMismatchError(message)
+    free = plan.coupling == "unconstrained"
+    if free != (analysis.coupling == "unconstrained") or (free and plan.forks is None):
+        message = f"the plan has coupling '{plan.coupling}', which does not go with what it lists"
+        raise PlanMismatchError(message, hint="the plan was edited; make a new one")
     removed = analysis.removed_labels(plan)
     groups = {g.id: g for g in analysis.deps.groups}
     for entry in plan.groups:
@@ -127,9 +133,13 @@ def draft_of(analysis: Analysis, plan: PrunePlan, *, original: Analysis | None =
     """
     check_plan(original or analysis, plan)
     removed = analysis.removed_labels(plan)
-    rewritten = _rewrite(analysis, removed)
+    if plan.layout is None:
+        layout = make_layout(analysis.deps, removed)
+    else:
+        layout = read_layout(analysis.deps, removed, plan.layout)
+    rewritten = _rewrite(analysis, layout)
     stamp(rewritten.proto, analysis, plan)
-    return Draft(plan, removed, rewritten, {})
+    return Draft(plan, removed, layout.cut, rewritten, {})
 
 
 def make_draft(analysis: Analysis, settings: Settings, *, data_name: str) -> Draft:
@@ -161,7 +171,7 @@ def make_draft(analysis: Analysis, settings: Settings, *, data_name: str) -> Dra
         if excess <= 0:
             return draft
         # Constants that follow the cut, and the provenance, take a few bytes of their own.
-        extra = wanted + excess - _estimated_size(analysis, draft.removed)
+        extra = wanted + excess - _estimated_size(analysis, draft.cut)
         settings = replace(settings, target=replace(settings.target, amount=wanted - extra))
     message = f"no choice brings the file to {wanted:.0f} bytes: {excess:.0f} too many remain"
     raise TargetError(message, hint="lower the target a little")
@@ -188,10 +198,32 @@ def _described(plan: PrunePlan, *, amount: float, dropped: Mapping[str, str]) ->
     return plan.model_copy(update={"settings": described})
 
 
-def _rewrite(analysis: Analysis, removed: NDArray[np.bool_]) -> Rewritten:
+def _rewrite(analysis: Analysis, layout: Layout | NDArray[np.bool_]) -> Rewritten:
     return rewrite(
-        analysis.proto, analysis.model.array, analysis.deps, removed, copies=analysis.copies
+        analysis.proto, analysis.model.array, analysis.deps, layout, copies=analysis.copies
     )
+
+
+def with_layout(
+    analysis: Analysis, plan: PrunePlan, *, max_copies: int | None = None
+) -> tuple[PrunePlan, Layout]:
+    """Lay out what a plan leaves, and write that into the plan.
+
+    Args:
+        analysis: the model.
+        plan: the plan.
+        max_copies: most copies that may be added.
+    """
+    layout = make_layout(analysis.deps, analysis.removed_labels(plan), max_copies=max_copies)
+    if analysis.coupling == "constrained":
+        return plan, layout
+    before, after = analysis.cost(), analysis.cost(layout.cut)
+    predicted = {
+        "macs": round(after.macs / max(before.macs, 1), 6),
+        "params": round(after.params / max(before.params, 1), 6),
+    }
+    changes = {"layout": describe_layout(layout), "predicted": predicted}
+    return plan.model_copy(update=changes), layout
 
 
 def _estimated_size(analysis: Analysis, removed: NDArray[np.bool_]) -> int:
@@ -221,8 +253,9 @@ def _without_what_cannot_follow(
             message = f"nothing can be removed: no group can follow a cut ({why})"
             raise NothingToPruneError(message) from error
         removed = analysis.removed_labels(plan)
+        plan, layout = with_layout(analysis, plan, max_copies=settings.max_copies)
         try:
-            return Draft(plan, removed, _rewrite(analysis, removed), dict(dropped))
+            return Draft(plan, removed, layout.cut, _rewrite(analysis, layout), dict(dropped))
         except PlanMismatchError as error:
             if len(dropped) >= _MOST_DROPPED:
                 raise

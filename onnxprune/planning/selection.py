@@ -41,6 +41,8 @@ class Settings:
         exclude: patterns of groups, parameters or nodes that stay.
         only: patterns of those that may leave, empty for all.
         seed: seed of everything random.
+        coupling: whether consumers of one value lose the same channels.
+        max_copies: most copies of channels that may be added, None for as many as pay.
     """
 
     target: Target
@@ -51,6 +53,8 @@ class Settings:
     exclude: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     seed: int = 0
+    coupling: str = "constrained"
+    max_copies: int | None = None
 
 
 def make_plan(
@@ -102,6 +106,8 @@ def make_plan(
     after = analysis.cost(flags(counts))
     return PrunePlan(
         model_sha256=analysis.model.sha256,
+        coupling=analysis.coupling,
+        forks=None if analysis.coupling == "constrained" else list(analysis.forks),
         groups=[
             plan_group(analysis, c.group, c.atoms(n), describe_score(settings, context, c.group))
             for c, n in zip(candidates, counts, strict=True)
@@ -171,7 +177,10 @@ def choose_groups(
     chosen = [
         g
         for g in analysis.deps.groups
-        if (g.exact or settings.allow_approximate) and g.id in selected and g.id not in without
+        if (g.exact or settings.allow_approximate)
+        and not g.follows
+        and g.id in selected
+        and g.id not in without
     ]
     dropped: set[str] = set()
     known: dict[object, bool] = {}  # layers of a kind decide alike

@@ -21,6 +21,7 @@ from onnxprune.core.shapes import concretize
 from onnxprune.core.steps import Candidate, make_candidate
 from onnxprune.criteria import find_criterion
 from onnxprune.errors import InvalidConfigError, NothingToPruneError
+from onnxprune.expansion import expand
 from onnxprune.planning.selection import (
     Settings,
     choose_groups,
@@ -120,6 +121,7 @@ def calibrate(
         {
             "path": analysis.model.path, "given": analysis.given, "settings": settings,
             "feeds": list(feeds), "recovery": recovery, "without": tuple(without),
+            "forks": analysis.forks if analysis.coupling == "unconstrained" else None,
         },
         timeout_s=timeout_s, memory_limit_bytes=memory_limit_bytes, progress=progress,
         task="calibration",
@@ -136,10 +138,13 @@ def in_child(
     feeds: Sequence[Feed],
     recovery: str,
     without: Collection[str] = (),
+    forks: Collection[str] | None = None,
     progress: Progress | None = None,
 ) -> Calibrated:
     """Do the work of `calibrate` in this process."""
     analysis = analyze_model(path, dims=given)
+    if forks is not None:
+        analysis = expand(analysis, values=forks)
     return Calibration(analysis, settings, feeds, recovery, without=without).run(progress)
 
 
@@ -157,8 +162,9 @@ def repaired_analysis(analysis: Analysis, calibrated: Calibrated) -> Analysis:
     changed = calibrated.weights.keys()
     copies = {c: o for c, o in analysis.copies.items() if c not in changed and o not in changed}
     return Analysis(
-        analysis.model, proto, analyze_graph(graph, shapes), analysis.dims, copies, analysis.given
-    )
+        analysis.model, proto, analyze_graph(graph, shapes), analysis.dims, copies, analysis.given,
+        analysis.coupling, analysis.forks,
+    )  # fmt: skip
 
 
 class Calibration:
@@ -340,7 +346,8 @@ class Calibration:
         self, candidates: Sequence[Candidate], outcome: Outcome, allocation: str
     ) -> Calibrated:
         analysis, settings = self._analysis, self._settings
-        before, after = analysis.cost(), analysis.cost(outcome.removed)
+        removed = analysis.deps.removed_labels(np.unique(analysis.deps.roots[outcome.removed]))
+        before, after = analysis.cost(), analysis.cost(removed)
         groups = []
         for candidate in candidates:
             atoms = candidate.group.atoms[outcome.removed[candidate.group.atoms]]
@@ -349,6 +356,8 @@ class Calibration:
                 groups.append(plan_group(analysis, candidate.group, atoms, score))
         plan = PrunePlan(
             model_sha256=analysis.model.sha256,
+            coupling=analysis.coupling,
+            forks=None if analysis.coupling == "constrained" else list(analysis.forks),
             groups=groups,
             settings={
                 **describe_settings(settings, allocation),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from onnxprune.errors import PlanMismatchError
-from onnxprune.planning.plans import Draft, draft_of, find_culprit
+from onnxprune.planning.plans import Draft, draft_of, find_culprit, with_layout
 from onnxprune.recovery.calibrated import Calibrated, calibrate, repaired_analysis
 from onnxprune.recovery.repairs import describe_repairs, load_repairs, serialise
 
@@ -81,6 +81,7 @@ def draft_with_samples(
         )  # fmt: skip
         repaired = repaired_analysis(analysis, found)
         plan = _with_repairs(found, file_name)
+        plan, _ = with_layout(analysis, plan, max_copies=settings.max_copies)
         try:
             draft = draft_of(repaired, plan, original=analysis)
         except PlanMismatchError as error:

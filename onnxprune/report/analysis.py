@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxprune.core.graph import PER_INDEX_TYPES, constant_tensor
+from onnxprune.core.graph import PER_INDEX_TYPES, SELECT_AXIS, constant_tensor
 from onnxprune.report.frozen import frozen_entries
 from onnxprune.report.models import AnalysisReport, GroupEntry, SliceEntry
 from onnxprune.report.shares import dependents, totals
@@ -51,9 +51,10 @@ def report_analysis(
 
 
 def count_nodes(graph: onnx.GraphProto) -> int:
-    """Count the nodes of a graph and of all bodies inside it."""
+    """Count the nodes of a graph and of all bodies inside it, marks of the analysis excepted."""
     bodies = (a.g for node in graph.node for a in node.attribute if a.HasField("g"))
-    return len(graph.node) + sum(count_nodes(body) for body in bodies)
+    own = sum(all(p.key != SELECT_AXIS for p in node.metadata_props) for node in graph.node)
+    return own + sum(count_nodes(body) for body in bodies)
 
 
 def count_params(graph: onnx.GraphProto) -> int:

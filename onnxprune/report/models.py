@@ -254,6 +254,25 @@ class LayerEntry(Document):
     makes: list[str]
 
 
+class CopiesMade(Document):
+    """What letting consumers drop channels of their own adds to a network.
+
+    Attributes:
+        slices: Slice nodes added.
+        gathers: Gather nodes added.
+        bytes: bytes that they write in one run at the probe sizes.
+        avoided: places at which some channels are not wanted and no copy is made, or one that
+            another place needs as well.
+        bytes_avoided: bytes that copies at these places would have written.
+    """
+
+    slices: int
+    gathers: int
+    bytes: int
+    avoided: int
+    bytes_avoided: int
+
+
 class PruneReport(Document):
     """What `prune --report` and `apply --report` write.
 
@@ -266,6 +285,7 @@ class PruneReport(Document):
         approximate: whether groups were pruned whose removal is not exact.
         dropped: groups that were left out because a node cannot follow, with the reason.
         verified: null when verification was skipped.
+        copies: what unconstrained pruning added, null otherwise.
         layers: what became of each layer, in the order of the graph.
         fidelity: outputs against the original's on samples that were held back, null without any.
         metric: the user's metric before and after, null without one.
@@ -289,6 +309,7 @@ class PruneReport(Document):
     approximate: bool
     dropped: dict[str, str]
     verified: Verified | None
+    copies: CopiesMade | None = None
     layers: list[LayerEntry] = Field(default_factory=list)
     fidelity: Fidelity | None = None
     metric: MetricChange | None = None

@@ -7,10 +7,12 @@ import sys
 from typing import TYPE_CHECKING
 
 from onnxprune.fidelity import Judgement
+from onnxprune.planning.latency import find_edges
 from onnxprune.report.analysis import count_nodes, count_params
 from onnxprune.report.frozen import frozen_entries
 from onnxprune.report.layers import layer_entries
-from onnxprune.report.models import Achieved, ModelFacts, PruneReport, Verified
+from onnxprune.report.models import Achieved, CopiesMade, ModelFacts, PruneReport, Verified
+from onnxprune.rewrite.selects import element_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,7 +59,7 @@ def report_pruning(  # everything that a report holds
     """
     judged = judgement or Judgement()
     plan = draft.plan
-    before, after = analysis.cost(), analysis.cost(draft.removed)
+    before, after = analysis.cost(), analysis.cost(draft.cut)
     model, pruned = analysis.model, draft.rewritten.proto.graph
     source = ModelFacts(
         path=str(model.path), sha256=model.sha256, bytes=model.size_bytes,
@@ -81,18 +83,35 @@ def report_pruning(  # everything that a report holds
         settings=plan.settings,
         achieved=achieved,
         groups_pruned=len(plan.groups),
-        groups_kept=len(analysis.deps.groups) - len(plan.groups),
+        groups_kept=sum(not g.follows for g in analysis.deps.groups) - len(plan.groups),
         groups_frozen=sum(1 for e in frozen_entries(analysis) if e.params or e.macs),
         approximate=any(not g.exact for g in plan.groups),
         dropped=dict(draft.dropped),
         verified=None if verification is None else verified(verification),
-        layers=layer_entries(analysis, draft.removed),
+        copies=None if analysis.coupling == "constrained" else copies_made(analysis, draft),
+        layers=layer_entries(analysis, draft.cut),
         fidelity=judged.fidelity,
         metric=judged.metric,
         search=judged.search,
         notes=[*notes, *_notes(analysis, plan, achieved, draft.dropped)],
         seconds=dict(seconds),
         peak_rss_bytes=peak_rss_bytes(),
+    )
+
+
+def copies_made(analysis: Analysis, draft: Draft) -> CopiesMade:
+    """Compare the copies in a network with one copy for every place that drops channels."""
+    wanted = [e for e in find_edges(analysis.deps) if e.missing(draft.removed).any()]
+    width = element_bytes(analysis.deps)
+    naive = sum(int((~draft.removed[e.below]).sum()) * e.positions * width(e.value) for e in wanted)
+    copies = draft.rewritten.copies
+    made = sum(copy.bytes for copy in copies)
+    return CopiesMade(
+        slices=sum(copy.op == "Slice" for copy in copies),
+        gathers=sum(copy.op == "Gather" for copy in copies),
+        bytes=made,
+        avoided=len(wanted) - len(copies),
+        bytes_avoided=naive - made,
     )
 
 

@@ -234,6 +234,13 @@ def prune_table(report: PruneReport) -> Table:
     groups = f"{report.groups_pruned} of {report.groups_pruned + report.groups_kept}"
     table.add_row("groups pruned", "", groups, "")
     table.add_row("places frozen", "", str(report.groups_frozen), "")
+    if report.copies is not None:
+        copies = report.copies
+        made = f"{copies.slices} Slice, {copies.gathers} Gather"
+        table.add_row("copies added", "", made, f"{copies.avoided} avoided")
+        table.add_row(
+            "bytes copied", "", count(copies.bytes), f"{count(copies.bytes_avoided)} less"
+        )
     table.add_row("verified", "", verdict(report), "")
     table.add_row("seconds", "", f"{report.seconds['total']:.2f}", "")
     return table

@@ -9,8 +9,10 @@ import numpy as np
 from onnx import TensorProto, numpy_helper
 
 from onnxprune.core.cuts import Cuts
+from onnxprune.core.layout import Layout, plain_layout
 from onnxprune.rewrite.operands import OperandRepair
 from onnxprune.rewrite.parameters import ParameterCut
+from onnxprune.rewrite.selects import Copy, replace_selects
 from onnxprune.rewrite.surgeon import Surgeon
 
 if TYPE_CHECKING:
@@ -33,17 +35,19 @@ class Rewritten:
     Attributes:
         proto: the model, weights as stubs.
         arrays: producers of the sliced weights, by name.
+        copies: nodes that were added because consumers want channels of their own.
     """
 
     proto: onnx.ModelProto
     arrays: dict[str, Callable[[], np.ndarray]]
+    copies: tuple[Copy, ...] = ()
 
 
 def rewrite(
     proto: onnx.ModelProto,
     read: ReadTensor,
     deps: Dependencies,
-    removed: NDArray[np.bool_],
+    removed: NDArray[np.bool_] | Layout,
     *,
     copies: Mapping[str, str] | None = None,
 ) -> Rewritten:
@@ -53,7 +57,7 @@ def rewrite(
         proto: the prepared model that was analysed, weights as stubs.
         read: returns the content of a tensor.
         deps: its analysis.
-        removed: one flag per label.
+        removed: one flag per label, or how what remains is laid out.
         copies: copied vectors and their originals; equal ones are merged again.
 
     Returns:
@@ -62,11 +66,12 @@ def rewrite(
     Raises:
         PlanMismatchError: when the cut cannot be written exactly.
     """
+    layout = removed if isinstance(removed, Layout) else plain_layout(deps, removed)
     surgeon = Surgeon(proto)
     surgeon.index(deps.graph)
-    cuts = [Cuts(deps.ctx, removed, shapes) for shapes in deps.settings]
-    arrays = _parameters(surgeon, read, deps, removed)
-    _merge(surgeon, deps, removed, copies or {}, arrays)
+    cuts = [Cuts(deps.ctx, layout.slots, shapes) for shapes in deps.settings]
+    arrays = _parameters(surgeon, read, layout)
+    _merge(surgeon, layout, copies or {}, arrays)
     repair = OperandRepair(deps, cuts, surgeon)
     for graph in deps.graph.walk():
         _declare(surgeon, cuts[0], graph.scope, (*graph.inputs, *graph.parameters))
@@ -76,57 +81,72 @@ def rewrite(
                 _apply(surgeon, deps, node, change)
             _declare(surgeon, cuts[0], node.scope, node.outputs)
     repair.check_outputs()
-    return Rewritten(surgeon.export(), arrays)
+    added = replace_selects(surgeon, deps, cuts[0])
+    return Rewritten(surgeon.export(), arrays, added)
 
 
 def _parameters(
-    surgeon: Surgeon, read: ReadTensor, deps: Dependencies, removed: NDArray[np.bool_]
+    surgeon: Surgeon, read: ReadTensor, layout: Layout
 ) -> dict[str, Callable[[], np.ndarray]]:
+    deps = layout.deps
     arrays: dict[str, Callable[[], np.ndarray]] = {}
     for graph in deps.graph.walk():
         for key, parameter in graph.parameters.items():
             factors = deps.ctx.sources.get(key, ())
-            cut = ParameterCut(key, parameter.shape, factors, removed)
-            if not cut.cut:
+            cut = ParameterCut(key, parameter.shape, factors, layout.slots)
+            arrange = None if layout.plain else layout.arrange(key)
+            if not cut.cut and arrange is None:
                 continue
             name = key[len(graph.scope) :]
+            content = _producer(read, parameter, cut, arrange)
             if graph.scope or parameter.constant:
-                array = cut(read(parameter.tensor))
+                array = content()
                 tensor = numpy_helper.from_array(np.ascontiguousarray(array), name)
             else:
                 tensor = TensorProto(
                     name=name, data_type=parameter.dtype, dims=cut.shape,
                     doc_string=parameter.tensor.doc_string,
                 )  # fmt: skip
-                arrays[name] = _producer(read, parameter, cut)
+                arrays[name] = content
             surgeon.replace_parameter(graph.scope, name, tensor)
     return arrays
 
 
 def _merge(
     surgeon: Surgeon,
-    deps: Dependencies,
-    removed: NDArray[np.bool_],
+    layout: Layout,
     copies: Mapping[str, str],
     arrays: dict[str, Callable[[], np.ndarray]],
 ) -> None:
     """Let users of a copied vector share again where the copies are equal after the cut."""
-    by_cut: dict[tuple[str, bytes], str] = {}
+    deps = layout.deps
+    by_cut: dict[tuple[str, bytes, bytes], str] = {}
     for name in dict.fromkeys((*copies.values(), *copies)):
         keep = np.ones(deps.ctx.parameters[name].shape, bool)
+        arranged = b""
         for factor in deps.ctx.sources.get(name, ()):
             flat = keep.reshape(-1)
-            flat &= ~removed[factor.labels]
-        first = by_cut.setdefault((copies.get(name, name), keep.tobytes()), name)
+            flat &= ~layout.slots[factor.labels]
+            arranged += layout.holds[deps.roots[factor.labels]].tobytes()
+            arranged += (layout.removed & ~layout.cut)[factor.labels].tobytes()
+        cut = copies.get(name, name), keep.tobytes(), b"" if layout.plain else arranged
+        first = by_cut.setdefault(cut, name)
         if first != name:
             surgeon.merge_parameter(name, first)
             arrays.pop(name, None)
 
 
 def _producer(
-    read: ReadTensor, parameter: Parameter, cut: ParameterCut
+    read: ReadTensor,
+    parameter: Parameter,
+    cut: ParameterCut,
+    arrange: Callable[[np.ndarray], np.ndarray] | None,
 ) -> Callable[[], np.ndarray]:
-    return lambda: cut(read(parameter.tensor))
+    def content() -> np.ndarray:
+        array = read(parameter.tensor)
+        return cut(array if arrange is None else arrange(array))
+
+    return content
 
 
 def _apply(surgeon: Surgeon, deps: Dependencies, node: Node, change: Change) -> None:

@@ -196,6 +196,33 @@ class Surgeon:
         indices = indices.astype(np.int64)
         twin.inputs = [twin.inputs[0], self.constant(f"{node.name}_indices", indices)]
 
+    def replace_by_slice(self, node: Node, axis: int, start: int, end: int, *, old: bool) -> None:
+        """Let a Slice take a node's place; old ones have their bounds as attributes."""
+        twin = self.twin(node)
+        twin.op, twin.domain = "Slice", None
+        twin.attrs.clear()
+        bounds = {"starts": [start], "ends": [end], "axes": [axis]}
+        if old:
+            twin.attrs.update(bounds)
+            return
+        stem = f"{node.name}_"
+        arrays = [self.constant(stem + k, np.array(v, np.int64)) for k, v in bounds.items()]
+        twin.inputs = [twin.inputs[0], *arrays]
+
+    def bypass(self, node: Node, instead: Node | None = None) -> None:
+        """Let readers of a node read its input, or the output of another one, and remove it."""
+        graph, twin = self._nodes[node.scope, node.index]
+        source = twin.inputs[0] if instead is None else self.twin(instead).outputs[0]
+        gone = twin.outputs[0]
+        for reader in list(gone.outputs):
+            for position, tensor in enumerate(reader.inputs):
+                if tensor is gone:
+                    reader.inputs[position] = source
+        twin.inputs.clear()
+        twin.outputs.clear()
+        place = next(i for i, n in enumerate(graph.nodes) if n is twin)
+        del graph.nodes[place]
+
     def reshape_value(self, scope: str, name: str, sizes: Mapping[int, int]) -> None:
         """Write new sizes into the declared shape of a value that has one."""
         self._sizes.setdefault(scope, {})[name] = sizes

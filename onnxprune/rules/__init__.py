@@ -23,6 +23,7 @@ from onnxprune.rules import (
     reshape,
     resize,
     scatter,
+    select,
     slice,  # noqa: A004 - the family's name
     whole_axes,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "reshape",
     "resize",
     "scatter",
+    "select",
     "slice",
     "whole_axes",
 ]

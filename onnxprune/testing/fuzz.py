@@ -1,7 +1,7 @@
 """Prune random graphs and compare with the masked original: the whole pipeline, seed by seed.
 
-Run many seeds with `python -m onnxprune.testing.fuzz FIRST LAST`; it prints one line per failure
-and a count of outcomes, and exits with 1 when a seed failed.
+Run many seeds with `python -m onnxprune.testing.fuzz FIRST LAST [COUPLING]`; it prints one line per
+failure and a count of outcomes, and exits with 1 when a seed failed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from onnxprune.allocation import Target
 from onnxprune.analysis import analyze_model
 from onnxprune.core.steps import Limits
 from onnxprune.errors import InvalidModelError, NothingToPruneError, PlanMismatchError
+from onnxprune.expansion import couple
 from onnxprune.io import write_model
+from onnxprune.planning.costs import default_costs
+from onnxprune.planning.layouts import make_layout
 from onnxprune.planning.selection import Settings, make_plan
 from onnxprune.rewrite import rewrite
 from onnxprune.rewrite.mask import masked_model
@@ -29,16 +32,18 @@ from onnxprune.verification.equivalence import MOST, judge, tolerance_of
 
 if TYPE_CHECKING:
     from onnxprune.analysis import Analysis
+    from onnxprune.core.layout import Layout
 
 RATIOS = (0.25, 0.5, 0.75)
 
 
-def check_seed(seed: int, directory: Path) -> str:
+def check_seed(seed: int, directory: Path, coupling: str = "constrained") -> str:
     """Prune one random model.
 
     Args:
         seed: seed of the graph, the criterion and the ratio.
         directory: where files may be written.
+        coupling: `constrained` or `unconstrained`; the latter with copies of random costs.
 
     Returns:
         "exact", "nothing" (no group could leave), "refused" (the cut could not be written),
@@ -50,11 +55,12 @@ def check_seed(seed: int, directory: Path) -> str:
     model = random_model(seed)
     source = directory / f"{seed}.onnx"
     onnx.save(model, source)
-    analysis = analyze_model(source)
+    analysis = couple(analyze_model(source), coupling)
     try:
         removed = _choose(analysis, seed)
+        layout = _lay_out(analysis, removed, seed)
         rewritten = rewrite(
-            analysis.proto, analysis.model.array, analysis.deps, removed, copies=analysis.copies
+            analysis.proto, analysis.model.array, analysis.deps, layout, copies=analysis.copies
         )
     except NothingToPruneError:
         return "nothing"
@@ -87,14 +93,22 @@ def _choose(analysis: Analysis, seed: int) -> np.ndarray:
     return analysis.removed_labels(make_plan(analysis, settings))
 
 
-def main(first: int, last: int) -> int:
+def _lay_out(analysis: Analysis, removed: np.ndarray, seed: int) -> Layout:
+    generator = np.random.default_rng((seed, 1))
+    copies = (None, None, 0, 2)[int(generator.integers(4))]
+    price = float(generator.choice([0.01, 1.0, 100.0]))
+    costs = default_costs().model_copy(update={"mac_ns": price, "grouped_mac_ns": price})
+    return make_layout(analysis.deps, removed, max_copies=copies, costs=costs)
+
+
+def main(first: int, last: int, coupling: str = "constrained") -> int:
     """Check seeds from `first` up to but without `last`; returns the exit code."""
     outcomes: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         for seed in range(first, last):
             try:
-                outcomes[check_seed(seed, directory)] += 1
+                outcomes[check_seed(seed, directory, coupling)] += 1
             except Exception as error:  # noqa: BLE001 - every failure is a finding
                 outcomes["failed"] += 1
                 text = str(error).replace("\n", " ")[:300]
@@ -107,4 +121,4 @@ def main(first: int, last: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]))

@@ -1,0 +1,165 @@
+"""Lay out what a plan leaves: which channels stay unread, which copies are made, in which order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onnxprune.core.layout import Layout, plain_layout
+from onnxprune.core.order import best_order
+from onnxprune.core.plan import PlanLayout
+from onnxprune.core.symmetry import Stream, find_streams
+from onnxprune.errors import PlanMismatchError, printable
+from onnxprune.planning.costs import CopyCosts, default_costs
+from onnxprune.planning.latency import LatencyModel
+from onnxprune.planning.padding import Padding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from onnxprune.core.dependencies import Dependencies
+    from onnxprune.planning.latency import Edge
+
+    Flags = NDArray[np.bool_]
+    Arrange = Callable[[int, list[list[int]], list[float]], Sequence[int]]
+
+EFFORT = 20_000
+"""Steps of branch and bound for the order of one stream."""
+
+
+def make_layout(
+    deps: Dependencies,
+    removed: Flags,
+    *,
+    max_copies: int | None = None,
+    costs: CopyCosts | None = None,
+    arrange: Arrange | None = None,
+    pad: bool = True,
+) -> Layout:
+    """Choose how what remains is laid out, so that the network takes the least time.
+
+    Args:
+        deps: the analysis.
+        removed: flag per label: what no consumer reads.
+        max_copies: most copies that may be added, None for as many as pay.
+        costs: what copies cost, by default on the CPU provider.
+        arrange: finds the order of a stream from its width, the sets that consumers read, and the
+            bytes of a channel for each; by default the one with the least bytes copied.
+        pad: whether consumers may keep channels that they ignore.
+    """
+    if not deps.hierarchy:
+        return plain_layout(deps, removed)
+    model = LatencyModel(deps, costs or default_costs())
+    streams = find_streams(deps)
+    padding = Padding(deps, model, removed)
+    cut = padding.cheapest(streams) if pad else removed
+    if max_copies is not None:
+        cut = padding.at_most(cut, max_copies)
+    cut = cut[deps.roots]
+    holds = np.arange(len(deps.roots))
+    for stream in streams:
+        order = _order(stream, model.edges, cut, arrange or _least_bytes)
+        if order is not None:
+            for places, contents in stream.holds(order):
+                holds[places] = contents
+    return Layout(deps, removed, cut, holds)
+
+
+def _least_bytes(n: int, sets: list[list[int]], weights: list[float]) -> Sequence[int]:
+    return best_order(n, sets, weights, effort=EFFORT).order
+
+
+def _order(
+    stream: Stream, edges: Sequence[Edge], cut: Flags, arrange: Arrange
+) -> Sequence[int] | None:
+    """Return the order of a stream's columns, None to leave it as it is."""
+    wanted: dict[tuple[int, ...], float] = {}
+    number = np.full(len(cut), -1)
+    number[stream.columns] = np.arange(len(stream.columns))[:, None]
+    for edge in edges:
+        columns = number[edge.below]
+        if not edge.missing(cut).any() or not (columns >= 0).any():
+            continue
+        own = np.unique(columns[~cut[edge.below]])
+        own = own[own >= 0]
+        if 0 < len(own) < len(stream.columns):
+            key = tuple(own.tolist())
+            wanted[key] = wanted.get(key, 0.0) + 4.0 * edge.positions
+    if not wanted:
+        return None
+    order = arrange(len(stream.columns), [list(w) for w in wanted], list(wanted.values()))
+    return None if list(order) == sorted(order) else order
+
+
+def describe_layout(layout: Layout) -> list[PlanLayout]:
+    """Return a layout as it stands in a plan: by group, what is kept unread and the order."""
+    deps = layout.deps
+    found = []
+    for group in deps.groups:
+        unread = np.flatnonzero(layout.removed[group.atoms] & ~layout.cut[group.atoms])
+        held = layout.holds[group.atoms]
+        number = {int(a): i for i, a in enumerate(group.atoms)}
+        order = [number[int(a)] for a in held] if (held != group.atoms).any() else None
+        if len(unread) or order is not None:
+            found.append(PlanLayout(id=group.id, unread=unread.tolist(), order=order))
+    return found
+
+
+def read_layout(deps: Dependencies, removed: Flags, entries: Sequence[PlanLayout]) -> Layout:
+    """Return the layout that stands in a plan.
+
+    Raises:
+        PlanMismatchError: it does not fit the model.
+    """
+    groups = {g.id: g for g in deps.groups}
+    cut = removed.copy()
+    holds = np.arange(len(deps.roots))
+    for entry in entries:
+        group = groups.get(entry.id)
+        size = -1 if group is None else group.size
+        order = entry.order if entry.order is not None else list(range(size))
+        if group is None or sorted(order) != list(range(size)):
+            message = f"the plan lays out group '{printable(entry.id)}', which is not as it says"
+            raise PlanMismatchError(message, hint="make a plan for this model")
+        if any(i < 0 or i >= size or not removed[group.atoms[i]] for i in entry.unread):
+            message = f"in group '{printable(entry.id)}', `unread` lists what is not removed"
+            raise PlanMismatchError(message, hint="make a new plan")
+        cut[group.atoms[np.array(entry.unread, np.int64)]] = False
+        holds[group.atoms] = group.atoms[np.array(order, np.int64)]
+    _check(deps, cut, holds)
+    return Layout(deps, removed, cut[deps.roots], holds)
+
+
+def _check(deps: Dependencies, cut: Flags, holds: NDArray[np.int64]) -> None:
+    """Refuse layouts that no reading of the model allows.
+
+    Raises:
+        PlanMismatchError: with what is wrong.
+    """
+    assert deps.hierarchy is not None
+    problem = ""
+    if (cut[deps.hierarchy.above] & ~cut[deps.hierarchy.below]).any():
+        problem = "a consumer would keep what its value does not"
+    allowed = np.full(len(holds), -1)
+    kind = np.full(len(holds), -1)
+    for number, stream in enumerate(find_streams(deps)):
+        allowed[stream.columns] = number
+        kind[stream.columns] = np.arange(stream.columns.shape[1])
+        columns = np.full(len(holds), -1)
+        columns[stream.columns] = np.arange(len(stream.columns))[:, None]
+        moved = columns[holds[stream.columns]]
+        if (moved != moved[:, :1]).any():
+            problem = "channels would be torn apart"
+    moves = holds != np.arange(len(holds))
+    if (
+        (allowed[moves] < 0).any()
+        or (allowed[holds] != allowed).any()
+        or (kind[holds] != kind).any()
+    ):
+        problem = "channels would change places that are not alike"
+    if problem:
+        message = f"the layout of the plan cannot be right: {problem}"
+        raise PlanMismatchError(message, hint="the plan was edited; make a new one")

@@ -1,0 +1,96 @@
+"""Turn every Select of an expanded graph into what a file may hold, or into nothing.
+
+A Select whose input keeps just what its output wants vanishes; a contiguous run becomes a Slice,
+anything else a Gather. Selects that want the same of the same value share one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+
+from onnxprune.core.selects import selects
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from onnxprune.core.cuts import Cuts
+    from onnxprune.core.dependencies import Dependencies
+    from onnxprune.core.graph import Node
+    from onnxprune.rewrite.surgeon import Surgeon
+
+_SLICE_INPUTS = 10
+"""Opset from which Slice reads its bounds from inputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A node that was added because a consumer wants some channels of a value.
+
+    Attributes:
+        value: the value.
+        op: `Slice` or `Gather`.
+        channels: channels copied.
+        of: channels of the value.
+        bytes: bytes written in one run at the probe sizes.
+        consumers: number of Selects that it serves.
+    """
+
+    value: str
+    op: str
+    channels: int
+    of: int
+    bytes: int
+    consumers: int
+
+
+def element_bytes(deps: Dependencies) -> Callable[[str], int]:
+    """Return what gives the bytes of an element of a value."""
+
+    def of(key: str) -> int:
+        kind = deps.settings[0].dtypes.get(key, onnx.TensorProto.FLOAT)
+        return int(onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize)
+
+    return of
+
+
+def wanted_indices(cuts: Cuts, value: str, output: str, axis: int) -> NDArray[np.int64] | None:
+    """Return which of the channels that a value keeps a Select takes; None for all of them."""
+    above, below = cuts.keep(value, axis), cuts.keep(output, axis)
+    if np.array_equal(above, below):
+        return None
+    return (np.cumsum(above) - 1)[below]
+
+
+def replace_selects(surgeon: Surgeon, deps: Dependencies, cuts: Cuts) -> tuple[Copy, ...]:
+    """Replace every Select of a graph; returns the copies that were needed."""
+    width = element_bytes(deps)
+    made: dict[tuple[str, bytes], tuple[Node, Copy]] = {}
+    for node in selects(deps):
+        value, output, axis = node.inputs[0], node.outputs[0], int(node.attribute("axis"))
+        indices = wanted_indices(cuts, value, output, axis)
+        if indices is None:
+            surgeon.bypass(node)
+            continue
+        key = value, indices.tobytes()
+        if key in made:
+            first, copy = made[key]
+            surgeon.bypass(node, first)
+            made[key] = first, replace(copy, consumers=copy.consumers + 1)
+            continue
+        run = len(indices) > 0 and bool((np.diff(indices) == 1).all())
+        if run:
+            old = deps.graph.opsets.get("", 1) < _SLICE_INPUTS
+            surgeon.replace_by_slice(node, axis, int(indices[0]), int(indices[-1]) + 1, old=old)
+        else:
+            surgeon.replace_by_gather(node, axis, indices)
+        size = int(np.prod(cuts.shape(output), dtype=np.int64)) * width(value)
+        op = "Slice" if run else "Gather"
+        copy = Copy(value, op, len(indices), cuts.size(value, axis), size, 1)
+        made[key] = node, copy
+    return tuple(copy for _, copy in made.values())
