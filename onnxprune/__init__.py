@@ -1,7 +1,7 @@
 """Structured pruning for ONNX graphs.
 
 The verbs are functions of this package: `load`, `analyze`, `plan`, `apply`, `verify`, `prune`,
-`check`.
+`benchmark`, `check`.
 Nothing is imported before one of them is used.
 """
 
@@ -14,15 +14,17 @@ from onnxprune.version import __version__
 
 if TYPE_CHECKING:
     from onnxprune.analysis import Analysis
+    from onnxprune.bench.document import BenchReport
     from onnxprune.core.plan import PrunePlan
     from onnxprune.gate.document import CheckReport
     from onnxprune.gate.run import check
     from onnxprune.io import Model
-    from onnxprune.pipeline import analyze, apply, load, plan, prune, verify
+    from onnxprune.pipeline import analyze, apply, benchmark, load, plan, prune, verify
     from onnxprune.report.models import PruneReport, VerifyReport
 
 __all__ = [
     "Analysis",
+    "BenchReport",
     "CheckReport",
     "Model",
     "PrunePlan",
@@ -31,6 +33,7 @@ __all__ = [
     "__version__",
     "analyze",
     "apply",
+    "benchmark",
     "check",
     "load",
     "plan",
@@ -41,6 +44,7 @@ __all__ = [
 _HOMES = {
     "Analysis": "onnxprune.analysis",
     "CheckReport": "onnxprune.gate.document",
+    "BenchReport": "onnxprune.bench.document",
     "Model": "onnxprune.io",
     "PrunePlan": "onnxprune.core.plan",
     "PruneReport": "onnxprune.report.models",

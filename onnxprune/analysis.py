@@ -73,7 +73,13 @@ class Analysis:
 
     def cost(self, removed: NDArray[np.bool_] | None = None) -> Cost:
         """Return the cost of the model, with some labels removed."""
-        return self.cost_model.of(removed)
+        if removed is not None:
+            return self.cost_model.of(removed)
+        if "whole" not in self._cache:
+            self._cache["whole"] = self.cost_model.of()
+        whole = self._cache["whole"]
+        assert isinstance(whole, Cost)
+        return whole
 
     def removed_labels(self, plan: PrunePlan) -> NDArray[np.bool_]:
         """Return one flag per label for what a plan removes.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from onnxprune.calibration import DEFAULT_SAMPLES, Entry, SampleSet, collect_samples
+from onnxprune.costs.align import choose_alignment
+from onnxprune.costs.collect import look_up
+from onnxprune.costs.network import layers_of
 from onnxprune.errors import InvalidConfigError, NothingToPruneError, printable
 from onnxprune.planning.options import make_settings
 from onnxprune.planning.plans import make_draft
+from onnxprune.providers.spec import parse_spec
 from onnxprune.recovery.registry import find_recovery
 from onnxprune.recovery.repaired import draft_with_samples
 from onnxprune.runtime.inputs import input_specs
@@ -18,8 +22,11 @@ if TYPE_CHECKING:
 
     from onnxprune.analysis import Analysis
     from onnxprune.calibration import Source
+    from onnxprune.latency import Outcome
     from onnxprune.planning.options import PlanOptions
     from onnxprune.planning.plans import Draft
+    from onnxprune.planning.selection import Settings
+    from onnxprune.providers.spec import ProviderSpec
 
     Progress = Callable[[int, int], None]
 
@@ -75,11 +82,13 @@ class Made:
         analysis: the model that is cut, with its weights repaired if they were.
         draft: the plan and the model it makes.
         weights: content of the file of repaired weights, None when there are none.
+        latency: how a target on latency was met, None without one.
     """
 
     analysis: Analysis
     draft: Draft
     weights: bytes | None = None
+    latency: Outcome | None = None
 
 
 def make(
@@ -107,16 +116,43 @@ def make(
         InvalidConfigError: an option that is out of its range.
         NothingToPruneError: nothing can leave.
         TargetError: the target is out of reach.
+        ProviderUnavailableError: latency cannot be measured on the provider.
     """
     settings = make_settings(options, samples=samples is not None)
-    if samples is not None:
+
+    def carry_out(chosen: Settings) -> Made:
+        if samples is None:
+            return Made(analysis, make_draft(analysis, chosen, data_name=data_name))
         found = draft_with_samples(
-            analysis, settings, samples.fit, recovery=recovery, file_name=weights_name,
+            analysis, chosen, samples.fit, recovery=recovery, file_name=weights_name,
             progress=progress,
         )  # fmt: skip
         return Made(found.analysis, found.draft, found.file_content())
+
+    spec, threads = parse_spec(options.get("provider") or "cpu"), options.get("threads", 1)
+    align = options.get("align")
+    ratio = options.get("max_latency_ratio")
+    if ratio is not None:
+        from onnxprune.latency import Aim, aim_at  # noqa: PLC0415  # loads what measures
+
+        made, outcome = aim_at(
+            analysis, Aim(ratio, spec, threads), settings, carry_out,
+            auto_align=align in (None, "auto"), progress=progress,
+        )  # fmt: skip
+        return replace(made, latency=outcome)
+    if align == "auto":
+        settings = _aligned(analysis, settings, spec, threads)
     size = analysis.model.size_bytes
     if settings.target.metric == "bytes" and size <= settings.target.amount:
         message = f"'{printable(analysis.model.path)}' has {size} bytes, which is within the target"
         raise NothingToPruneError(message, hint="ask for fewer bytes")
-    return Made(analysis, make_draft(analysis, settings, data_name=data_name))
+    return carry_out(settings)
+
+
+def _aligned(analysis: Analysis, settings: Settings, spec: ProviderSpec, threads: int) -> Settings:
+    """Return the settings with the step of channels that pays on a provider."""
+    layers = layers_of(analysis.deps.graph, analysis.deps.settings[0]).values()
+    known = look_up(spec, threads)
+    found = choose_alignment(layers, known.table if known else None, spec)
+    limits = replace(settings.limits, align=found.step)
+    return replace(settings, limits=limits, align_source=found.source)

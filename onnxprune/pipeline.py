@@ -1,4 +1,4 @@
-"""The verbs: load, analyze, plan, apply, verify, prune.
+"""The verbs: load, analyze, plan, apply, verify, prune, benchmark.
 
 Each takes what the one before it returns, or a file; `prune` runs them all. The command line does
 nothing that these functions do not.
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from onnxprune.analysis import Analysis, analyze_model
+from onnxprune.bench.protocol import Protocol
+from onnxprune.bench.run import benchmark as run_benchmark
 from onnxprune.calibration import DEFAULT_SAMPLES
 from onnxprune.core.plan import PrunePlan
 from onnxprune.drafting import Made, SampleOptions, make
@@ -33,11 +35,12 @@ from onnxprune.verification import Verification, require_runnable, verify_cut
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from onnxprune.bench.document import BenchReport
     from onnxprune.calibration import Source
     from onnxprune.fidelity import SearchStep
     from onnxprune.report.models import PruneReport, VerifyReport
 
-__all__ = ["analyze", "apply", "load", "plan", "prune", "verify"]
+__all__ = ["analyze", "apply", "benchmark", "load", "plan", "prune", "verify"]
 
 ModelLike = Analysis | Model | str | Path
 
@@ -306,6 +309,52 @@ def verify(
         return verify_pair(repaired, small, plan=wanted, original=analysis, progress=step)
 
 
+def benchmark(  # noqa: PLR0913  # as the command
+    models: Sequence[str | Path] | str | Path,
+    *,
+    provider: str | Sequence[str] = "cpu",
+    threads: int | Sequence[int] = 1,
+    dims: Mapping[str, int] | None = None,
+    batch: int | None = None,
+    time_budget_s: float = 30.0,
+    require_share: float | None = None,
+    tolerance: float | None = None,
+    pythons: Mapping[str, Path] | None = None,
+    progress: Progress | None = None,
+) -> BenchReport:
+    """Measure the latency of models, and compare all with the first.
+
+    Args:
+        models: files; the first is the baseline of the others.
+        provider: execution providers, each as `name[:option=value,...]`.
+        threads: numbers of threads within an operator.
+        dims: sizes of symbolic dimensions.
+        batch: size of the batch, where it is open.
+        time_budget_s: seconds for one comparison.
+        require_share: least share of the nodes that must run on a provider.
+        tolerance: largest relative difference from the CPU provider's outputs.
+        pythons: interpreters by provider's name; "" is for all others.
+        progress: called with what is being done, and how much of how much.
+
+    Raises:
+        InvalidModelError: a model is unusable, or takes other inputs than the first.
+        InvalidConfigError: an option is out of its range.
+
+    Example:
+        >>> from onnxprune.demo import MODEL
+        >>> report = benchmark(MODEL, time_budget_s=2)
+        >>> report.runs[0].p50_ms > 0
+        True
+    """
+    return run_benchmark(
+        [models] if isinstance(models, str | Path) else models,
+        providers=[provider] if isinstance(provider, str) else provider,
+        threads=[threads] if isinstance(threads, int) else threads,
+        dims=dims, batch=batch, require_share=require_share, tolerance=tolerance,
+        pythons=pythons, protocol=Protocol(time_budget_s=time_budget_s), progress=progress,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """Where results go, and whether they are verified before."""
@@ -385,7 +434,7 @@ def _carry_out(
         report = report_pruning(
             analysis, draft, written._replace(path=output.path),
             verification=verification, requested=wanted, seconds=stages.all_seconds(),
-            judgement=replace(judgement, search=steps), notes=notes,
+            judgement=replace(judgement, search=steps), notes=notes, latency=made.latency,
         )  # fmt: skip
         with ExitStack() as side:
             if output.plan is not None:

@@ -27,8 +27,7 @@ class Stages:
         """Time a block; yields a function that takes (done, total)."""
 
         def step(done: int, total: int) -> None:
-            if self._progress is not None:
-                self._progress(name, done, total)
+            self.tell(name, done, total)
 
         step(0, 0)
         start = time.perf_counter()
@@ -37,6 +36,11 @@ class Stages:
         finally:
             spent = time.perf_counter() - start
             self.seconds[name] = self.seconds.get(name, 0.0) + spent
+
+    def tell(self, name: str, done: int, total: int) -> None:
+        """Tell the observer about a part of a stage."""
+        if self._progress is not None:
+            self._progress(name, done, total)
 
     def all_seconds(self) -> dict[str, float]:
         """Return seconds by stage, and `total` since the beginning."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Measure = Callable[[Sequence[int]], float]
 
-Metric = Literal["ratio", "params", "macs", "bytes"]
+Metric = Literal["ratio", "params", "macs", "bytes", "latency"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from onnxprune.bench.document import ComparisonEntry, ProviderRuntime, RunEntry
-from onnxprune.bench.operators import attribute, macs_share, match
+from onnxprune.bench.operators import attribute, macs_share, match, total_by_op
 from onnxprune.bench.pair import CANDIDATE, compare_pair, self_test
 
 if TYPE_CHECKING:
@@ -133,4 +133,5 @@ def comparison(
         seconds=round(timing.seconds, 3),
         self_test=self_test(timing),
         operators=match(before.operators, after.operators),
+        by_op=total_by_op(before.operators, after.operators),
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from onnxprune.providers.document import JsonDocument
 from onnxprune.version import __version__
 
@@ -13,6 +15,7 @@ __all__ = [
     "EnvironmentEntry",
     "FailureEntry",
     "MachineEntry",
+    "OpTotal",
     "OperatorEntry",
     "OperatorPair",
     "ProtocolEntry",
@@ -176,6 +179,20 @@ class OperatorPair(JsonDocument):
     after_macs: int | None = None
 
 
+class OpTotal(JsonDocument):
+    """The time of all nodes of one operator, before and after, and how many of them ran.
+
+    Attributes:
+        op: what ran; an operator that the runtime added is one like any other.
+    """
+
+    op: str
+    before_us: float
+    after_us: float
+    before_nodes: int
+    after_nodes: int
+
+
 class ComparisonEntry(JsonDocument):
     """Two models on one provider.
 
@@ -194,6 +211,7 @@ class ComparisonEntry(JsonDocument):
         stopped: why measuring ended.
         seconds: how long it took.
         operators: time by node before and after, the largest change first.
+        by_op: the same by operator.
     """
 
     baseline: str
@@ -215,6 +233,7 @@ class ComparisonEntry(JsonDocument):
     seconds: float
     self_test: SelfTestEntry
     operators: list[OperatorPair]
+    by_op: list[OpTotal] = Field(default_factory=list)
 
 
 class FailureEntry(JsonDocument):

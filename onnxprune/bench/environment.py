@@ -9,17 +9,16 @@ from pathlib import Path
 import onnx
 
 from onnxprune.bench.document import MachineEntry
+from onnxprune.runtime.machine import processor, usable_cores
 
 __all__ = ["describe_machine", "load_average"]
-
-_CPU_NAMES = ("model name", "Model", "Hardware")
 
 
 def describe_machine() -> MachineEntry:
     """Return what is known of this machine."""
     return MachineEntry(
-        cpu=_cpu(),
-        cores=_cores(),
+        cpu=processor(),
+        cores=usable_cores(),
         memory_bytes=_memory(),
         architecture=platform.machine(),
         system=f"{platform.system()} {platform.release()}",
@@ -33,22 +32,6 @@ def describe_machine() -> MachineEntry:
 def load_average() -> list[float] | None:
     """Return the load over 1, 5 and 15 minutes, None where the system does not tell."""
     return [round(v, 2) for v in os.getloadavg()] if hasattr(os, "getloadavg") else None
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return platform.processor()
-    named = (line.partition(":") for line in lines)
-    found = {key.strip(): value.strip() for key, _, value in named}
-    return next((found[name] for name in _CPU_NAMES if found.get(name)), platform.processor())
 
 
 def _memory() -> int | None:

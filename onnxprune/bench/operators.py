@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from onnxprune.bench.document import OperatorEntry, OperatorPair
+from onnxprune.bench.document import OperatorEntry, OperatorPair, OpTotal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from onnxprune.core.graph import Graph, Node
     from onnxprune.providers.placement import Kernel
 
-__all__ = ["attribute", "macs_share", "match"]
+__all__ = ["attribute", "macs_share", "match", "total_by_op"]
 
 _PREFIX = "fused "
 _SUFFIX = "_nchwc"
@@ -65,6 +65,26 @@ def match(before: Sequence[OperatorEntry], after: Sequence[OperatorEntry]) -> li
             )
         )
     return sorted(pairs, key=lambda p: -abs((p.before_us or 0.0) - (p.after_us or 0.0)))
+
+
+def total_by_op(before: Sequence[OperatorEntry], after: Sequence[OperatorEntry]) -> list[OpTotal]:
+    """Return the time of each operator in two runs, the largest change first."""
+    sides = []
+    for entries in (before, after):
+        times: dict[str, list[float]] = defaultdict(list)
+        for entry in entries:
+            times[entry.op].append(entry.us)
+        sides.append(times)
+    first, second = sides
+    totals = [
+        OpTotal(
+            op=op, before_us=round(sum(first.get(op, ())), 3),
+            after_us=round(sum(second.get(op, ())), 3),
+            before_nodes=len(first.get(op, ())), after_nodes=len(second.get(op, ())),
+        )
+        for op in first | second
+    ]  # fmt: skip
+    return sorted(totals, key=lambda t: -abs(t.before_us - t.after_us))
 
 
 def macs_share(

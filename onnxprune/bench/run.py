@@ -20,7 +20,7 @@ from onnxprune.bench.workload import (
 )
 from onnxprune.errors import InvalidConfigError, OnnxPruneError, ProviderUnavailableError
 from onnxprune.providers.emulator import emulation
-from onnxprune.providers.interpreter import call_in
+from onnxprune.providers.scratch import call_on
 from onnxprune.providers.spec import ProviderSpec, parse_spec
 from onnxprune.runtime.isolate import IsolationError, run_isolated
 
@@ -237,8 +237,8 @@ class _Job:
         # Drivers of GPUs reserve far more memory than they use.
         limit = _MEMORY_BYTES if spec.facts.device == "cpu" else None
         try:
-            return call_in(
-                python, target, {"spec": spec, **kwargs},
+            return call_on(
+                spec, target, kwargs, python=python,
                 timeout_s=_TIMEOUT_S + 4 * self.protocol.time_budget_s,
                 memory_limit_bytes=limit, progress=tell, task=what,
             )  # fmt: skip

@@ -31,7 +31,9 @@ def bench_tables(report: BenchReport) -> list[RenderableType]:
         parts.append(_runs(report.runs))
     if report.comparisons:
         parts.append(_comparisons(report.comparisons))
-        parts += [_operators(entry) for entry in report.comparisons if len(entry.operators) > 1]
+        for entry in report.comparisons:
+            if len(entry.operators) > 1:
+                parts += [_operators(entry), _by_op(entry)]
     for key, test in report.self_tests.items():
         parts.append(
             f"  {key}: against itself {test.ratio:.3f} [{test.ci99[0]:.3f}, {test.ci99[1]:.3f}]"
@@ -120,6 +122,20 @@ def _operators(entry: ComparisonEntry) -> Table:
             _ratio(pair.before_us, pair.after_us),
             _ratio(pair.before_macs, pair.after_macs),
         )
+    return table
+
+
+def _by_op(entry: ComparisonEntry) -> Table:
+    table = _table(
+        "The same by operator", ("op",),
+        ("nodes before", "after", "before us", "after us", "time ratio"),
+    )  # fmt: skip
+    for total in entry.by_op[:_ROWS]:
+        table.add_row(
+            printable(total.op), str(total.before_nodes), str(total.after_nodes),
+            _number(total.before_us), _number(total.after_us),
+            _ratio(total.before_us, total.after_us),
+        )  # fmt: skip
     return table
 
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 _KINDS = (
-    "analysis", "check", "config", "criteria", "demo", "plan", "prune", "rules", "scores", "verify",
+    "analysis", "bench", "check", "config", "costs", "criteria", "demo", "plan", "providers",
+    "prune", "rules", "scores", "verify",
 )  # fmt: skip
 
 
@@ -71,7 +72,7 @@ def schema(kind: str) -> None:
     """Print the JSON schema of the documents that commands write and read."""
     from onnxprune.config import Config  # noqa: PLC0415  # not for --help
     from onnxprune.gate.document import CheckReport  # noqa: PLC0415
-    from onnxprune.report.models import SCHEMAS  # noqa: PLC0415
+    from onnxprune.report.schemas import SCHEMAS  # noqa: PLC0415
 
     known: dict[str, type[BaseModel]] = {**SCHEMAS, "check": CheckReport, "config": Config}
     click.echo(json.dumps(known[kind].model_json_schema(), indent=1))

@@ -32,6 +32,7 @@ COMMANDS = {
     "report": "onnxprune.cli.report:report",
     "check": "onnxprune.cli.check:check",
     "init": "onnxprune.cli.init:init",
+    "calibrate-costs": "onnxprune.cli.calibrate_costs:calibrate_costs",
     "providers": "onnxprune.cli.providers:providers",
     "rules": "onnxprune.cli.listing:rules",
     "criteria": "onnxprune.cli.listing:criteria",

@@ -31,9 +31,11 @@ def parse_dims(
     return found
 
 
-def _parse_align(_ctx: click.Context, _param: click.Parameter, value: str) -> int | Literal["auto"]:
-    if value == "auto":
-        return "auto"
+def _parse_align(
+    _ctx: click.Context, _param: click.Parameter, value: str | None
+) -> int | Literal["auto"] | None:
+    if value is None or value == "auto":
+        return "auto" if value else None
     if not value.isdecimal():
         message = f"'{value}' is neither a whole number nor auto"
         raise click.BadParameter(message)
@@ -79,6 +81,8 @@ _PLAN = (
     click.option("--remove-macs", type=float, metavar="R",
                  help="Remove this share of the multiply-accumulates."),
     click.option("--max-bytes", metavar="SIZE", help="Bring the file to 500000, 10MB or 9.5MiB."),
+    click.option("--max-latency-ratio", type=float, metavar="R",
+                 help="Bring the measured time of a run under this share of the original's."),
     click.option("--criterion", metavar="NAME",
                  help="What scores channels, see `onnxprune criteria`; by default l2, with "
                  "--calibration obs."),
@@ -97,8 +101,13 @@ _PLAN = (
                  help="Prune groups as well whose removal changes a normalisation."),
     click.option("--seed", type=int, default=0, show_default=True, metavar="N",
                  help="Seed of everything random."),
-    click.option("--align", callback=_parse_align, default="1", show_default=True, metavar="N|auto",
-                 help="Keep a multiple of this many channels in every group."),
+    click.option("--align", callback=_parse_align, metavar="N|auto",
+                 help="Keep a multiple of this many channels in every group; auto is the "
+                 "provider's step, and the default for a latency. Otherwise 1."),
+    click.option("--provider", default="cpu", show_default=True, metavar="SPEC",
+                 help="Execution provider to be fast on, as name[:option=value,...]."),
+    click.option("--threads", type=click.IntRange(min=0), default=1, show_default=True,
+                 metavar="N", help="Threads within an operator to be fast with."),
     click.option("--min-channels", type=int, default=1, show_default=True, metavar="N",
                  help="Keep at least this many of every group."),
     click.option("--max-group-ratio", type=float, default=1.0, show_default=True, metavar="R",

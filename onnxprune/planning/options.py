@@ -11,20 +11,19 @@ from onnxprune.core.steps import Limits
 from onnxprune.criteria import find_criterion
 from onnxprune.errors import InvalidConfigError, printable
 from onnxprune.planning.selection import Settings
+from onnxprune.providers.spec import parse_spec
 
 if TYPE_CHECKING:
     from onnxprune.allocation.solve import Metric
 
-TARGETS = ("ratio", "remove_params", "remove_macs", "max_bytes")
-
-AUTO_ALIGNMENT = 8
-"""Channels per step of `align="auto"`: what vector units and convolution kernels work in."""
+TARGETS = ("ratio", "remove_params", "remove_macs", "max_bytes", "max_latency_ratio")
 
 _METRICS: dict[str, Metric] = {
     "ratio": "ratio",
     "remove_params": "params",
     "remove_macs": "macs",
     "max_bytes": "bytes",
+    "max_latency_ratio": "latency",
 }
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
@@ -35,13 +34,16 @@ COUPLINGS: tuple[Coupling, ...] = ("constrained", "unconstrained")
 
 
 class PlanOptions(TypedDict, total=False):
-    """Keyword arguments that say what to remove; exactly one of the first four is given.
+    """Keyword arguments that say what to remove; exactly one of the first five is given.
 
     Attributes:
         ratio: fraction of every group that leaves.
         remove_params: fraction of the parameters that leaves.
         remove_macs: fraction of the multiply-accumulates that leaves.
         max_bytes: size that the file may have, in bytes or as "9.5MiB".
+        max_latency_ratio: time that a run may take, relative to the original's; it is measured.
+        provider: execution provider to be fast on, as `name[:option=value,...]`; `cpu` by default.
+        threads: threads within an operator to be fast with, 1 by default.
         criterion: name of the criterion that scores atoms; by default `l2`, with samples `obs`.
         allocation: name of the allocation; by default `uniform` for a ratio, else `global`, with
             samples `knapsack`.
@@ -49,7 +51,8 @@ class PlanOptions(TypedDict, total=False):
             consumer of a value drop channels of its own.
         max_copies: most Slice and Gather nodes that unconstrained pruning may add; 0 for none.
         allow_approximate: whether groups take part whose removal changes a normalisation.
-        align: what is kept of a group is a multiple of this, or "auto".
+        align: what is kept of a group is a multiple of this; "auto" takes the provider's step, and
+            so does a target on latency by default.
         min_channels: what every group keeps at least.
         max_group_ratio: largest fraction of a group that leaves.
         exclude: patterns of groups, parameters or nodes that stay.
@@ -61,12 +64,15 @@ class PlanOptions(TypedDict, total=False):
     remove_params: float | None
     remove_macs: float | None
     max_bytes: int | str | None
+    max_latency_ratio: float | None
+    provider: str
+    threads: int
     criterion: str | None
     allocation: str | None
     coupling: Coupling
     max_copies: int | None
     allow_approximate: bool
-    align: int | Literal["auto"]
+    align: int | Literal["auto"] | None
     min_channels: int
     max_group_ratio: float
     exclude: Sequence[str]
@@ -97,6 +103,11 @@ def make_settings(options: PlanOptions, *, samples: bool = False) -> Settings:
     seed = options.get("seed", 0)
     if seed < 0:
         message = f"seed is {seed}, wanted is a whole number from 0"
+        raise InvalidConfigError(message)
+    parse_spec(options.get("provider") or "cpu")
+    threads = options.get("threads", 1)
+    if threads < 0:
+        message = f"threads is {threads}, wanted is a whole number from 0"
         raise InvalidConfigError(message)
     return Settings(
         target=_target(options),
@@ -168,7 +179,8 @@ def _target(options: PlanOptions) -> Target:
     if name == "max_bytes":
         return Target("bytes", float(parse_size(value)))
     _check_fraction(name, value, "0.3 removes 30 %", largest=False)
-    return Target(_METRICS[name], float(value))
+    amount = 1.0 - value if name == "max_latency_ratio" else float(value)
+    return Target(_METRICS[name], amount)
 
 
 def _check_fraction(name: str, value: float, hint: str, *, largest: bool) -> None:
@@ -178,8 +190,8 @@ def _check_fraction(name: str, value: float, hint: str, *, largest: bool) -> Non
 
 
 def _limits(options: PlanOptions) -> Limits:
-    align = options.get("align", 1)
-    step = AUTO_ALIGNMENT if align == "auto" else align
+    align = options.get("align")
+    step = 1 if align is None or align == "auto" else align  # found out for the model at hand
     least = options.get("min_channels", 1)
     for name, number in (("align", step), ("min_channels", least)):
         if number < 1:

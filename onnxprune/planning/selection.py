@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from onnxprune.analysis import Analysis
     from onnxprune.core.dependencies import Group, ParameterSlice
+    from onnxprune.costs.network import NetworkCosts
 
 
 _CLEARLY = 1e-4
@@ -43,6 +44,8 @@ class Settings:
         seed: seed of everything random.
         coupling: whether consumers of one value lose the same channels.
         max_copies: most copies of channels that may be added, None for as many as pay.
+        costs: what the network takes on a provider, for a target on latency.
+        align_source: where the alignment is known from, "" when it was given.
     """
 
     target: Target
@@ -55,6 +58,8 @@ class Settings:
     seed: int = 0
     coupling: str = "constrained"
     max_copies: int | None = None
+    costs: NetworkCosts | None = None
+    align_source: str = ""
 
 
 def make_plan(
@@ -86,12 +91,7 @@ def make_plan(
         return deps.removed_labels(np.concatenate(atoms))
 
     def remaining(counts: Sequence[int]) -> float:
-        cost = analysis.cost(flags(counts))
-        metric = settings.target.metric
-        if metric == "bytes":
-            return analysis.model.size_bytes - (before.bytes - cost.bytes)
-        now, all_ = (cost.macs, before.macs) if metric == "macs" else (cost.params, before.params)
-        return now / max(all_, 1)
+        return what_remains(analysis, settings, flags(counts))
 
     priorities = allocation(AllocationContext(candidates, remaining, settings.target.goal))
     counts = solve(
@@ -136,6 +136,26 @@ def describe_score(settings: Settings, context: ScoreContext, group: Group) -> d
     """Return what a plan says of how a group was scored."""
     note = context.notes.get(group.id)
     return {"criterion": settings.criterion, **({"note": note} if note else {})}
+
+
+def what_remains(analysis: Analysis, settings: Settings, removed: NDArray[np.bool_]) -> float:
+    """Return what a cut leaves of what the target speaks of: a fraction of the model, or bytes.
+
+    Args:
+        analysis: the model.
+        settings: the target, and what it is measured with.
+        removed: one flag per label.
+    """
+    metric = settings.target.metric
+    if metric == "latency":
+        assert settings.costs is not None
+        return settings.costs.ratio(analysis.deps, removed)
+    before, now = analysis.cost(), analysis.cost(removed)
+    if metric == "bytes":
+        return analysis.model.size_bytes - (before.bytes - now.bytes)
+    if metric == "macs":
+        return now.macs / max(before.macs, 1)
+    return now.params / max(before.params, 1)
 
 
 def make_candidates(
@@ -330,6 +350,8 @@ def describe_settings(settings: Settings, allocation: str) -> dict[str, Any]:
         found["align"] = settings.limits.align
         found["min_channels"] = settings.limits.min_channels
         found["max_group_ratio"] = settings.limits.max_group_ratio
+    if settings.align_source:
+        found["align_source"] = settings.align_source
     if settings.allow_approximate:
         found["allow_approximate"] = True
     for name in ("exclude", "only"):

@@ -59,6 +59,7 @@ class ProviderFacts:
         emulated_on: Machines (as `platform.machine` names them) on which its package computes on
             an emulator, whose latency means nothing.
         without_device: What can be checked on a machine without the device.
+        writes_files: Whether it leaves files in the working directory.
         notes: What users should know besides.
     """
 
@@ -78,6 +79,7 @@ class ProviderFacts:
     tolerance: float = 1e-3
     emulated_on: tuple[str, ...] = ()
     without_device: str = "nothing"
+    writes_files: bool = False
     notes: tuple[str, ...] = ()
 
     @property

@@ -29,6 +29,7 @@ from onnxprune.planning.selection import (
     describe_settings,
     plan_group,
     score_context,
+    what_remains,
 )
 from onnxprune.recovery.activity import consumer_stats
 from onnxprune.recovery.curves import Curve, group_curve
@@ -296,15 +297,9 @@ class Calibration:
         self, allocation: str, curves: Sequence[Curve], candidates: Sequence[Candidate]
     ) -> list[int]:
         analysis, target, limits = self._analysis, self._settings.target, self._settings.limits
-        before = analysis.cost()
 
         def remaining(counts: Sequence[int]) -> float:
-            cost = analysis.cost(self._flags(candidates, counts))
-            if target.metric == "bytes":
-                return analysis.model.size_bytes - (before.bytes - cost.bytes)
-            if target.metric == "macs":
-                return cost.macs / max(before.macs, 1)
-            return cost.params / max(before.params, 1)
+            return what_remains(analysis, self._settings, self._flags(candidates, counts))
 
         def offers() -> list[Offer]:
             pairs = zip(curves, candidates, strict=True)

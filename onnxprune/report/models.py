@@ -273,6 +273,41 @@ class CopiesMade(Document):
     bytes_avoided: int
 
 
+class LatencyRound(Document):
+    """One attempt at a latency: ratios of times to the original's."""
+
+    predicted: float
+    ratio: float
+    ci95: tuple[float, float]
+    trusted: bool
+    macs: float
+
+
+class LatencyEntry(Document):
+    """How a target on latency was met.
+
+    Attributes:
+        requested: largest ratio of times that was asked for.
+        predicted: what was expected of the result.
+        ratio: what it measured.
+        ci95: the interval of that, whose upper end met the request.
+        align: step of channels that was kept.
+        align_source: where that is known from, "" when it was given.
+        iterations: all attempts; `trusted` tells whether the original was found equal to itself,
+            `macs` what remains of the multiply-accumulates.
+    """
+
+    requested: float
+    predicted: float
+    ratio: float
+    ci95: tuple[float, float]
+    provider: str
+    threads: int
+    align: int
+    align_source: str
+    iterations: list[LatencyRound]
+
+
 class PruneReport(Document):
     """What `prune --report` and `apply --report` write.
 
@@ -290,6 +325,7 @@ class PruneReport(Document):
         fidelity: outputs against the original's on samples that were held back, null without any.
         metric: the user's metric before and after, null without one.
         search: the trials of `max_drop`, null when there was another target.
+        latency: how a target on latency was met, null without one.
         notes: what the user should know.
         seconds: time by stage.
         peak_rss_bytes: largest memory of this process, null where the system does not tell.
@@ -314,6 +350,7 @@ class PruneReport(Document):
     fidelity: Fidelity | None = None
     metric: MetricChange | None = None
     search: list[SearchStep] | None = None
+    latency: LatencyEntry | None = None
     notes: list[str]
     seconds: dict[str, float]
     peak_rss_bytes: int | None

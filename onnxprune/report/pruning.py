@@ -11,7 +11,15 @@ from onnxprune.planning.latency import find_edges
 from onnxprune.report.analysis import count_nodes, count_params
 from onnxprune.report.frozen import frozen_entries
 from onnxprune.report.layers import layer_entries
-from onnxprune.report.models import Achieved, CopiesMade, ModelFacts, PruneReport, Verified
+from onnxprune.report.models import (
+    Achieved,
+    CopiesMade,
+    LatencyEntry,
+    LatencyRound,
+    ModelFacts,
+    PruneReport,
+    Verified,
+)
 from onnxprune.rewrite.selects import element_bytes
 
 if TYPE_CHECKING:
@@ -20,6 +28,7 @@ if TYPE_CHECKING:
     from onnxprune.analysis import Analysis
     from onnxprune.core.plan import PrunePlan
     from onnxprune.io import Written
+    from onnxprune.latency import Outcome
     from onnxprune.planning.plans import Draft
     from onnxprune.verification import Verification
 
@@ -31,10 +40,11 @@ _FLAGS = {
     "params": "remove_params",
     "macs": "remove_macs",
     "bytes": "max_bytes",
+    "latency": "max_latency_ratio",
 }
 
 
-def report_pruning(  # everything that a report holds
+def report_pruning(  # noqa: PLR0913  # everything that a report holds
     analysis: Analysis,
     draft: Draft,
     written: Written,
@@ -44,6 +54,7 @@ def report_pruning(  # everything that a report holds
     seconds: Mapping[str, float],
     judgement: Judgement | None = None,
     notes: Sequence[str] = (),
+    latency: Outcome | None = None,
 ) -> PruneReport:
     """Describe what was done to a model.
 
@@ -56,6 +67,7 @@ def report_pruning(  # everything that a report holds
         seconds: time by stage.
         judgement: how near the outputs stay to the original's, if that was measured.
         notes: what else the user should know.
+        latency: how a target on latency was met.
     """
     judged = judgement or Judgement()
     plan = draft.plan
@@ -93,7 +105,8 @@ def report_pruning(  # everything that a report holds
         fidelity=judged.fidelity,
         metric=judged.metric,
         search=judged.search,
-        notes=[*notes, *_notes(analysis, plan, achieved, draft.dropped)],
+        notes=[*notes, *_notes(analysis, plan, achieved, draft.dropped), *_alignment(plan)],
+        latency=None if latency is None else _latency(latency),
         seconds=dict(seconds),
         peak_rss_bytes=peak_rss_bytes(),
     )
@@ -113,6 +126,22 @@ def copies_made(analysis: Analysis, draft: Draft) -> CopiesMade:
         avoided=len(wanted) - len(copies),
         bytes_avoided=naive - made,
     )
+
+
+def _latency(outcome: Outcome) -> LatencyEntry:
+    chosen = outcome.chosen
+    return LatencyEntry(
+        requested=outcome.aim.ratio, predicted=chosen.predicted, ratio=chosen.ratio,
+        ci95=(chosen.low, chosen.high), provider=outcome.aim.spec.text,
+        threads=outcome.aim.threads, align=outcome.align, align_source=outcome.align_source,
+        iterations=[
+            LatencyRound(
+                predicted=i.predicted, ratio=i.ratio, ci95=(i.low, i.high), trusted=i.trusted,
+                macs=i.macs,
+            )
+            for i in outcome.iterations
+        ],
+    )  # fmt: skip
 
 
 def verified(verification: Verification) -> Verified:
@@ -154,6 +183,13 @@ def _listed(names: Sequence[str], most: int = 5) -> str:
     """Return the first of some names, and how many there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def _alignment(plan: PrunePlan) -> list[str]:
+    source = plan.settings.get("align_source")
+    if not source:
+        return []
+    return [f"channels are kept in steps of {plan.settings.get('align', 1)}: {source}"]
 
 
 def _notes(

@@ -242,6 +242,9 @@ def prune_table(report: PruneReport) -> Table:
             "bytes copied", "", count(copies.bytes), f"{count(copies.bytes_avoided)} less"
         )
     table.add_row("verified", "", verdict(report), "")
+    if report.latency is not None:
+        low, high = report.latency.ci95
+        table.add_row("time of a run", "", f"{low:.3f} to {high:.3f} of the original's", "")
     table.add_row("seconds", "", f"{report.seconds['total']:.2f}", "")
     return table
 

@@ -5,7 +5,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from onnxprune.bench.document import OperatorEntry
-from onnxprune.bench.operators import attribute, macs_share, match
+from onnxprune.bench.operators import attribute, macs_share, match, total_by_op
 from onnxprune.core.graph import build_graph
 from onnxprune.providers.placement import Kernel
 
@@ -88,3 +88,15 @@ def test_nodes_are_matched_by_name():
 )
 def test_share_of_macs(placed, share):
     assert macs_share(placed, "P", {"conv": 90, "gemm": 10}) == share
+
+
+def test_time_by_operator():
+    def entry(node, op, us):
+        return OperatorEntry(node=node, op=op, provider="P", us=us)
+
+    before = [entry("a", "Conv", 10.0), entry("b", "Conv", 20.0), entry("c", "Relu", 5.0)]
+    after = [entry("a", "Conv", 4.0), entry("(ReorderInput)", "ReorderInput", 2.0)]
+    totals = [tuple(t.model_dump().values()) for t in total_by_op(before, after)]
+    assert totals == [
+        ("Conv", 30.0, 4.0, 2, 1), ("Relu", 5.0, 0.0, 1, 0), ("ReorderInput", 0.0, 2.0, 0, 1),
+    ]  # fmt: skip

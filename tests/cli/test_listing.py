@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from onnxprune.cli import listing, reference
-from onnxprune.report.models import SCHEMAS, CriteriaReport, DemoReport, RulesReport
+from onnxprune.report.models import CriteriaReport, DemoReport, RulesReport
+from onnxprune.report.schemas import SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
