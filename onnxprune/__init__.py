@@ -33,6 +33,7 @@ __all__ = [
     "__version__",
     "analyze",
     "apply",
+    "apply_to_state_dict",
     "benchmark",
     "check",
     "load",

@@ -25,11 +25,12 @@ from onnxprune.io import Model, load_model, write_model
 from onnxprune.io.outfile import check_destination, new_files
 from onnxprune.pair import verify_pair
 from onnxprune.planning.options import PlanOptions, make_settings, requested
-from onnxprune.planning.plans import draft_of, read_plan
+from onnxprune.planning.plans import check_plan, draft_of, read_plan
 from onnxprune.recovery.repaired import with_repaired_weights
 from onnxprune.report.pruning import report_pruning
 from onnxprune.stages import Progress, Stages
 from onnxprune.staging import Staging
+from onnxprune.state_dict import StateDictReport, slice_state_dict
 from onnxprune.verification import Verification, require_runnable, verify_cut
 
 if TYPE_CHECKING:
@@ -40,7 +41,16 @@ if TYPE_CHECKING:
     from onnxprune.fidelity import SearchStep
     from onnxprune.report.models import PruneReport, VerifyReport
 
-__all__ = ["analyze", "apply", "benchmark", "load", "plan", "prune", "verify"]
+__all__ = [
+    "analyze",
+    "apply",
+    "apply_to_state_dict",
+    "benchmark",
+    "load",
+    "plan",
+    "prune",
+    "verify",
+]
 
 ModelLike = Analysis | Model | str | Path
 
@@ -174,6 +184,40 @@ def apply(  # as the command
         repaired = with_repaired_weights(analysis, wanted, beside)
         draft = draft_of(repaired, wanted, original=analysis)
     return _carry_out(Made(repaired, draft), out, stages)
+
+
+def apply_to_state_dict(
+    model: ModelLike,
+    plan: PrunePlan | str | Path,
+    source: str | Path,
+    output: str | Path,
+    *,
+    mapping: str | Path | None = None,
+    dims: Mapping[str, int] | None = None,
+) -> StateDictReport:
+    """Cut a framework's checkpoint as a plan cuts the model, so that it can be trained there.
+
+    Args:
+        model: the model that the plan was made for, its file, or its analysis.
+        plan: the plan or its file.
+        source: a safetensors file with the framework's tensors.
+        output: where to write the tensors of the pruned network.
+        mapping: a JSON file for tensors whose names and content do not tell which weight they are;
+            see `onnxprune.state_dict.slice_state_dict`.
+        dims: sizes for symbolic dimensions of the inputs.
+
+    Raises:
+        InvalidConfigError: a file cannot be read or written.
+        PlanMismatchError: the plan is for another model, or a tensor matches no weight.
+    """
+    analysis = analyze(model, dims=dims)
+    wanted, beside = _plan_of(plan)
+    check_plan(analysis, wanted)
+    repaired = with_repaired_weights(analysis, wanted, beside)
+    return slice_state_dict(
+        analysis, repaired, repaired.removed_labels(wanted), Path(source), Path(output),
+        mapping=_path(mapping),
+    )  # fmt: skip
 
 
 def prune(  # noqa: PLR0913  # as the command

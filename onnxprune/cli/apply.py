@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,26 +11,38 @@ from onnxprune.cli.options import (
     debug_option,
     dims_option,
     model_argument,
-    output_option,
     report_option,
     verify_option,
 )
+
+if TYPE_CHECKING:
+    from onnxprune.state_dict import StateDictReport
 
 
 @click.command()
 @model_argument
 @click.argument("plan", type=click.Path(path_type=Path))
-@output_option
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="OUT",
+              help="Where to write the pruned model.")  # fmt: skip
+@click.option("--state-dict", nargs=2, type=click.Path(path_type=Path), metavar="IN OUT",
+              help="Cut a framework's checkpoint (safetensors) as well, so that the pruned network "
+              "can be trained there.")  # fmt: skip
+@click.option("--mapping", type=click.Path(path_type=Path), metavar="FILE",
+              help="JSON that says which weights of MODEL tensors of the checkpoint follow, where "
+              "names and content do not tell.")  # fmt: skip
 @dims_option
 @verify_option
 @report_option
 @debug_option
-def apply(  # one per option
+def apply(
+    *,
     model: Path,
     plan: Path,
-    output: Path,
+    output: Path | None,
+    state_dict: tuple[Path, Path] | None,
+    mapping: Path | None,
     dims: dict[str, int],
-    check: bool,  # noqa: FBT001  # a flag of the command line
+    check: bool,
     report: Path | None,
 ) -> None:
     """Carry out a plan on the model that it was made for.
@@ -40,8 +53,30 @@ def apply(  # one per option
     from onnxprune.cli.outcome import show_outcome  # noqa: PLC0415
     from onnxprune.cli.progress import showing_progress  # noqa: PLC0415
 
-    with showing_progress() as progress:
-        outcome = pipeline.apply(
-            model, plan, output, dims=dims, verify=check, report=report, progress=progress
+    if output is None and state_dict is None:
+        message = "wanted is an output: -o OUT, --state-dict IN OUT, or both"
+        raise click.UsageError(message)
+    if mapping is not None and state_dict is None:
+        message = "--mapping goes with --state-dict"
+        raise click.UsageError(message)
+    if output is not None:
+        with showing_progress() as progress:
+            outcome = pipeline.apply(
+                model, plan, output, dims=dims, verify=check, report=report, progress=progress
+            )
+        show_outcome(outcome)
+    if state_dict is not None:
+        _show_checkpoint(
+            pipeline.apply_to_state_dict(model, plan, *state_dict, mapping=mapping, dims=dims)
         )
-    show_outcome(outcome)
+
+
+def _show_checkpoint(done: StateDictReport) -> None:
+    from onnxprune.cli.console import note, show  # noqa: PLC0415
+
+    show(
+        f"{len(done.cut)} tensors of the checkpoint cut, {len(done.kept)} as they were, "
+        f"{len(done.repaired)} with repaired weights"
+    )
+    for text in done.notes:
+        note(text)
