@@ -32,6 +32,7 @@ from onnxprune.planning.selection import (
     what_remains,
 )
 from onnxprune.recovery.activity import consumer_stats
+from onnxprune.recovery.branches import inline_branches
 from onnxprune.recovery.curves import Curve, group_curve
 from onnxprune.recovery.dense import dense_moments
 from onnxprune.recovery.folds import fold_batches
@@ -41,6 +42,7 @@ from onnxprune.recovery.registry import NONE, find_recovery
 from onnxprune.recovery.repair import Settings as RepairSettings
 from onnxprune.recovery.sites import Site, find_sites
 from onnxprune.rewrite.repaired import with_repairs
+from onnxprune.runtime.batches import single_samples
 from onnxprune.runtime.gates import LabelGates
 from onnxprune.runtime.inputs import input_specs
 from onnxprune.runtime.isolate import run_isolated
@@ -184,11 +186,13 @@ class Calibration:
             message = "there are no samples"
             raise InvalidConfigError(message, hint="give some with --calibration")
         self._analysis, self._settings, self._recovery = analysis, settings, recovery
-        self._program = Program(analysis.proto, analysis.model.array)
+        read, specs = analysis.model.array, input_specs(analysis.proto)
+        single = single_samples(feeds, specs)
+        proto, self._deps = inline_branches(analysis.proto, analysis.deps, read, single)
+        self._program = Program(proto, read)
         self._groups = choose_groups(analysis, settings, without=without)
-        self._found = find_sites(analysis.deps)
-        specs = input_specs(analysis.proto)
-        self._batches, self._folds = fold_batches(self._program, self._found.sites, feeds, specs)
+        self._found = find_sites(self._deps)
+        self._batches, self._folds = fold_batches(self._program, self._found.sites, single, specs)
         self._seconds: dict[str, float] = {}
         self._criterion = find_criterion(settings.criterion, samples=True)
         self._greedy: dict[str, NDArray[np.float64]] = {}
@@ -208,7 +212,7 @@ class Calibration:
         ordered = weighed or (greedy and allocation != "uniform")
         dense = self._dense(everywhere=ordered) if greedy or weighed else {}
         if self._criterion.samples and not greedy:
-            stats = consumer_stats(self._analysis.deps, self._found, self._stream(), self._read)
+            stats = consumer_stats(self._deps, self._found, self._stream(), self._read)
             self._context = replace(self._context, consumers=stats)
         start = self._lap("moments", start)
         flat = [_flat(g) for g in self._groups]  # the walk scores every group itself
@@ -286,7 +290,7 @@ class Calibration:
 
     def _label_gates(self) -> LabelGates:
         if self._gates is None:
-            self._gates = LabelGates(self._program, self._analysis.deps, self._few_batches())
+            self._gates = LabelGates(self._program, self._deps, self._few_batches())
         return self._gates
 
     def _flags(self, candidates: Sequence[Candidate], counts: Sequence[int]) -> NDArray[np.bool_]:
@@ -332,7 +336,7 @@ class Calibration:
 
         repair = RepairSettings(find_recovery(self._recovery).methods, self._folds)
         walk = InOrder(
-            self._analysis.deps, self._stream(), self._read, [c.group for c in candidates],
+            self._deps, self._stream(), self._read, [c.group for c in candidates],
             choose, dense=dense, settings=repair, most=most,
         )  # fmt: skip
         return walk.run(progress)

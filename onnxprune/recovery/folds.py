@@ -15,7 +15,7 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
 from onnxprune.recovery.unfold import Product
-from onnxprune.runtime.batches import make_batches, single_samples
+from onnxprune.runtime.batches import make_batches
 from onnxprune.runtime.segment import needed_steps, open_segment
 
 if TYPE_CHECKING:
@@ -40,25 +40,24 @@ _MOST = 1024
 
 
 def fold_batches(
-    program: Program, sites: Sequence[Site], feeds: Sequence[Feed], specs: Sequence[InputSpec]
+    program: Program, sites: Sequence[Site], samples: Sequence[Feed], specs: Sequence[InputSpec]
 ) -> tuple[list[dict[str, Array]], tuple[int, ...]]:
     """Return samples in batches, and the fold of each batch.
 
     Args:
         program: the network.
         sites: operators to describe samples with.
-        feeds: samples.
+        samples: one in each feed.
         specs: inputs of the network.
     """
-    samples = single_samples(feeds, specs)
     groups = np.arange(len(samples))
     if sites and FOLDS < len(samples) <= _MOST:
         groups = relatives(np.stack(_describe(program, sites, samples)))
     fold_of = assign(groups)
-    per_fold = [
-        make_batches([samples[i] for i in np.flatnonzero(fold_of == f)], specs, wanted=_BATCHES)
-        for f in range(int(fold_of.max()) + 1)
-    ]
+    parts: list[list[Feed]] = [[] for _ in range(int(fold_of.max()) + 1)]
+    for sample, fold in zip(samples, fold_of, strict=True):
+        parts[fold].append(sample)
+    per_fold = [make_batches(part, specs, wanted=_BATCHES) for part in parts]
     batches: list[dict[str, Array]] = []
     folds: list[int] = []
     for row in zip_longest(*per_fold):

@@ -8,10 +8,11 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from onnxprune.core.graph import body_scope
 from onnxprune.errors import PlanMismatchError, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 def with_repairs(
@@ -21,8 +22,8 @@ def with_repairs(
 
     Args:
         proto: a prepared model.
-        weights: new content by the name of an initializer or Constant of the main graph.
-        biases: new third inputs, by the output of their node.
+        weights: new content by the scoped name of an initializer or Constant.
+        biases: new third inputs, by the scoped output of their node.
 
     Returns:
         The model, and the name of each new bias by the output of its node.
@@ -32,11 +33,14 @@ def with_repairs(
     """
     result = onnx.ModelProto()
     result.CopyFrom(proto)
-    graph = result.graph
-    found = {t.name: t for t in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant" and node.output and node.output[0] in weights:
-            found.update((node.output[0], a.t) for a in node.attribute if a.name == "value")
+    graphs = list(_graphs(result.graph, ""))
+    found: dict[str, onnx.TensorProto] = {}
+    for scope, graph in graphs:
+        found.update((scope + t.name, t) for t in graph.initializer)
+        for node in graph.node:
+            if node.op_type == "Constant" and node.output:
+                held = (a.t for a in node.attribute if a.name == "value")
+                found.update((scope + node.output[0], t) for t in held)
     for name, array in weights.items():
         tensor = found.get(name)
         if tensor is None or tuple(tensor.dims) != array.shape:
@@ -45,8 +49,17 @@ def with_repairs(
             message = f"{wanted}: the model {seen}"
             raise PlanMismatchError(message, hint="make a plan for this model")
         _fill(tensor, array)
-    names = _add_biases(graph, biases)
-    return result, names
+    return result, _add_biases(graphs, biases)
+
+
+def _graphs(graph: onnx.GraphProto, scope: str) -> Iterator[tuple[str, onnx.GraphProto]]:
+    """Yield a graph and the bodies in it with their paths."""
+    yield scope, graph
+    for index, node in enumerate(graph.node):
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                inner = body_scope(scope, node, index, attribute.name)
+                yield from _graphs(attribute.g, inner)
 
 
 def _fill(tensor: onnx.TensorProto, array: np.ndarray) -> None:
@@ -58,25 +71,30 @@ def _fill(tensor: onnx.TensorProto, array: np.ndarray) -> None:
     tensor.CopyFrom(new)
 
 
-def _add_biases(graph: onnx.GraphProto, biases: Mapping[str, np.ndarray]) -> dict[str, str]:
-    taken = {t.name for t in graph.initializer} | {i.name for i in graph.input}
-    taken.update(name for node in graph.node for name in (*node.input, *node.output))
+def _add_biases(
+    graphs: Sequence[tuple[str, onnx.GraphProto]], biases: Mapping[str, np.ndarray]
+) -> dict[str, str]:
+    taken: set[str] = set()
+    for _, graph in graphs:
+        taken |= {t.name for t in graph.initializer} | {i.name for i in graph.input}
+        taken.update(name for node in graph.node for name in (*node.input, *node.output))
     names: dict[str, str] = {}
-    for node in graph.node:
-        output = node.output[0] if node.output else ""
-        if output not in biases:
-            continue
-        if any(node.input[2:]):
-            message = f"node '{printable(node.name)}' has a bias already"
-            raise PlanMismatchError(message, hint="make a plan for this model")
-        name = f"{node.name or output}.bias"
-        while name in taken:
-            name += "_"
-        taken.add(name)
-        names[output] = name
-        del node.input[2:]
-        node.input.append(name)
-        graph.initializer.append(numpy_helper.from_array(biases[output], name))
+    for scope, graph in graphs:
+        for node in graph.node:
+            output = scope + node.output[0] if node.output else ""
+            if output not in biases:
+                continue
+            if any(node.input[2:]):
+                message = f"node '{printable(node.name)}' has a bias already"
+                raise PlanMismatchError(message, hint="make a plan for this model")
+            name = f"{node.name or node.output[0]}.bias"
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            names[output] = name
+            del node.input[2:]
+            node.input.append(name)
+            graph.initializer.append(numpy_helper.from_array(biases[output], name))
     missing = biases.keys() - names.keys()
     if missing:
         message = f"the model has no node that makes '{printable(min(missing))}'"
