@@ -29,6 +29,7 @@ COMMANDS = {
     "verify": "onnxprune.cli.verify:verify",
     "bench": "onnxprune.cli.bench:bench",
     "mobile": "onnxprune.cli.mobile:mobile",
+    "diff": "onnxprune.cli.diff:diff",
     "report": "onnxprune.cli.report:report",
     "check": "onnxprune.cli.check:check",
     "init": "onnxprune.cli.init:init",
