@@ -292,4 +292,4 @@ class _Search:
         )
         if not best.trusted:
             message += "; the machine was too uneven for a result"
-        return TargetError(message, hint="raise the ratio, lower the floors, or allow approximate")
+        return TargetError(message, hint="raise the ratio, or lower --min-channels or --align")

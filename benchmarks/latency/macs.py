@@ -76,12 +76,14 @@ def build_vgg16(path: Path) -> None:
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
 
 
-def measure(model: Path, *, align: int | str, remove: float) -> dict[str, Any]:
+def measure(
+    model: Path, *, align: int | str, remove: float, time_budget_s: float
+) -> dict[str, Any]:
     """Prune one model and compare it with the original."""
     with tempfile.TemporaryDirectory() as folder:
         small = Path(folder) / "small.onnx"
         report = pipeline.prune(model, small, remove_macs=remove, align=align, verify=False)
-        bench = pipeline.benchmark([model, small])
+        bench = pipeline.benchmark([model, small], time_budget_s=time_budget_s)
     [comparison] = bench.comparisons
     before, after = bench.runs
     quotient = comparison.ratio / (comparison.macs_ratio or 1.0)
@@ -145,6 +147,7 @@ def main() -> None:
     parser.add_argument("--vgg16", action="store_true", help="VGG-16 with random weights as well")
     parser.add_argument("--align", default="auto", help="a number, or auto")
     parser.add_argument("--remove", type=float, default=0.5)
+    parser.add_argument("--time-budget", type=float, default=30.0, help="seconds per comparison")
     parser.add_argument("-o", "--output", type=Path, required=True)
     arguments = parser.parse_args()
     output = arguments.output
@@ -161,7 +164,9 @@ def main() -> None:
             if model.name in found:
                 continue
             calibrate([model])
-            found[model.name] = measure(model, align=align, remove=arguments.remove)
+            found[model.name] = measure(
+                model, align=align, remove=arguments.remove, time_budget_s=arguments.time_budget
+            )
             shown = {k: v for k, v in found[model.name].items() if k != "slow_to_fall"}
             print(model.name, json.dumps(shown), flush=True)
             output.write_text(json.dumps(results, indent=1) + "\n")

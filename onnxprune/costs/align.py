@@ -52,8 +52,8 @@ def choose_alignment(
     if steps is not None:
         return Alignment(steps.step, f"measured on {spec.text} ({family})")
     dtype = family.partition(" ")[2] or "float32"
-    known = spec.facts.alignment.get(dtype, 1)
-    return Alignment(
-        known,
-        f"what is known of {spec.facts.name} for {dtype}; `onnxprune calibrate-costs` measures it",
-    )
+    facts = spec.facts
+    # A provider that computes in another type than the model's has the steps of its own.
+    step = facts.alignment.get(dtype) or max(facts.alignment.values(), default=1)
+    source = f"what is known of {facts.name}; `onnxprune calibrate-costs` measures it"
+    return Alignment(step, source)
