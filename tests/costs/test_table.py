@@ -187,7 +187,11 @@ def test_measurements_reach_the_cache(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "step", "said"),
-    [("cpu", 16, "calibrate-costs"), ("qnn", 32, "known of qnn"), ("tensorrt", 4, "known of tensorrt")],
+    [
+        ("cpu", 16, "calibrate-costs"),
+        ("qnn", 32, "known of qnn"),
+        ("tensorrt", 4, "known of tensorrt"),
+    ],
 )
 def test_alignment_without_measurements(name: str, step: int, said: str) -> None:
     found = choose_alignment([LAYER], None, parse_spec(name))
