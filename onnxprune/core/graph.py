@@ -35,6 +35,9 @@ INTERNAL = "onnxprune"
 SELECT_AXIS = "onnxprune.select"
 """Metadata of such an Identity: the axis along which it may."""
 
+ILL_FORMED = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+"""What reading a node raises when its inputs or attributes contradict its operator."""
+
 FREE_INITIALIZERS = 4
 """IR version from which an initializer that is also an input is a default value."""
 

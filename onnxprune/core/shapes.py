@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto, TypeProto, helper, numpy_helper, shape_inference
 
 from onnxprune.core.evaluate import KNOWN_ELEMENTS, evaluate
-from onnxprune.core.graph import INTERNAL, SELECT
+from onnxprune.core.graph import ILL_FORMED, INTERNAL, SELECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,7 +164,11 @@ class _Walker:
         for parameter in graph.parameters.values():
             self.parameter(parameter)
         for node in graph.nodes:
-            self.node(node)
+            try:
+                self.node(node)
+            except ILL_FORMED:
+                self.out.shapes.update((key, None) for key in node.outputs if key)
+                self.disagree(node)
 
     def parameter(self, parameter: Parameter) -> None:
         key = parameter.key

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxprune.core.graph import PER_INDEX_TYPES
+from onnxprune.core.graph import ILL_FORMED, PER_INDEX_TYPES
 from onnxprune.core.registry import RULES
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def walk(ctx: LabelContext, graph: Graph) -> None:
     """Set the factors of every value of a graph.
 
-    Shape arithmetic is skipped: its values carry no labels. A node without a rule, or whose shapes
-    are unknown, freezes what goes into it.
+    Shape arithmetic is skipped: its values carry no labels. A node without a rule, whose shapes are
+    unknown, or whose inputs contradict its operator, freezes what goes into it.
     """
     for node in graph.nodes:
         ctx.enter(node)
@@ -45,11 +45,27 @@ def _apply_rule(ctx: LabelContext, node: Node) -> None:
         ctx.opaque(node, "a shape depends on data")
     else:
         outer, ctx.claimed = ctx.claimed, set()
-        rule(ctx, node)
+        try:
+            rule(ctx, node)
+        except ILL_FORMED:
+            _freeze_all(ctx, node, "its inputs or attributes do not fit the operator")
         for key in node.inputs:  # freedom has to be claimed
             if key and key not in ctx.claimed:
                 ctx.freeze(ctx.factors(key), "an operand of the node", value=key)
         ctx.claimed = outer  # a body is walked in the middle of its node's rule
+
+
+def _freeze_all(ctx: LabelContext, node: Node, reason: str) -> None:
+    """Freeze what a node reads, and what its bodies make: its rule stopped half way."""
+    ctx.enter(node)
+    ctx.opaque(node, reason)
+    inside = [graph for body in node.bodies.values() for graph in body.walk()]
+    keys = captures(node)
+    for graph in inside:
+        keys.update(graph.inputs, graph.outputs, graph.parameters)
+        keys.update(o for inner in graph.nodes for o in inner.outputs if o)
+    for key in keys:
+        ctx.freeze(ctx.factors(key), reason, value=key)
 
 
 def _no_rule(node: Node) -> str:
