@@ -461,7 +461,6 @@ def _carry_out(
         with stages.stage("apply"):
             written = write_model(
                 draft.rewritten.proto, staging.path, source=model, arrays=draft.rewritten.arrays,
-                external=model.external or None,
             )  # fmt: skip
         verification: Verification | None = None
         if output.verify:

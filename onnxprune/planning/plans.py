@@ -199,9 +199,11 @@ def _described(plan: PrunePlan, *, amount: float, dropped: Mapping[str, str]) ->
 
 
 def _rewrite(analysis: Analysis, layout: Layout | NDArray[np.bool_]) -> Rewritten:
+    source = analysis.model.proto
     return rewrite(
-        analysis.proto, analysis.model.array, analysis.deps, layout, copies=analysis.copies
-    )
+        analysis.proto, analysis.model.array, analysis.deps, layout, copies=analysis.copies,
+        original=source if source.functions else None,
+    )  # fmt: skip
 
 
 def with_layout(
@@ -233,9 +235,8 @@ def _estimated_size(analysis: Analysis, removed: NDArray[np.bool_]) -> int:
 def _size(analysis: Analysis, rewritten: Rewritten, data_name: str) -> int:
     model = analysis.model
     filled = fill_model(
-        rewritten.proto, model, rewritten.arrays, data_name=data_name,
-        external=model.external or None,
-    )  # fmt: skip
+        rewritten.proto, model, rewritten.arrays, data_name=data_name, external=None
+    )
     return pieces_size(filled.model) + pieces_size(filled.data)
 
 

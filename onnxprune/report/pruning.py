@@ -20,6 +20,7 @@ from onnxprune.report.models import (
     PruneReport,
     Verified,
 )
+from onnxprune.rewrite.prepare import expand
 from onnxprune.rewrite.selects import element_bytes
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def report_pruning(  # noqa: PLR0913  # everything that a report holds
     judged = judgement or Judgement()
     plan = draft.plan
     before, after = analysis.cost(), analysis.cost(draft.cut)
-    model, pruned = analysis.model, draft.rewritten.proto.graph
+    model, pruned = analysis.model, expand(draft.rewritten.proto).graph
     source = ModelFacts(
         path=str(model.path), sha256=model.sha256, bytes=model.size_bytes,
         params=before.params, macs=before.macs,

@@ -10,6 +10,8 @@ from onnx import TensorProto, numpy_helper
 
 from onnxprune.core.cuts import Cuts
 from onnxprune.core.layout import Layout, plain_layout
+from onnxprune.io.skeleton import is_external, stub_of
+from onnxprune.rewrite.calls import restore_calls
 from onnxprune.rewrite.operands import OperandRepair
 from onnxprune.rewrite.parameters import ParameterCut
 from onnxprune.rewrite.selects import Copy, replace_selects
@@ -50,6 +52,7 @@ def rewrite(
     removed: NDArray[np.bool_] | Layout,
     *,
     copies: Mapping[str, str] | None = None,
+    original: onnx.ModelProto | None = None,
 ) -> Rewritten:
     """Take labels out of a model.
 
@@ -59,6 +62,7 @@ def rewrite(
         deps: its analysis.
         removed: one flag per label, or how what remains is laid out.
         copies: copied vectors and their originals; equal ones are merged again.
+        original: the model before it was prepared; calls of its functions are restored.
 
     Returns:
         The model with slices of weights, shape operands and attributes changed.
@@ -82,7 +86,10 @@ def rewrite(
             _declare(surgeon, cuts[0], node.scope, node.outputs)
     repair.check_outputs()
     added = replace_selects(surgeon, deps, cuts[0])
-    return Rewritten(surgeon.export(), arrays, added)
+    written = surgeon.export()
+    if original is not None:
+        restore_calls(original, proto, written, surgeon.resized())
+    return Rewritten(written, arrays, added)
 
 
 def _parameters(
@@ -106,10 +113,17 @@ def _parameters(
                 tensor = TensorProto(
                     name=name, data_type=parameter.dtype, dims=cut.shape,
                     doc_string=parameter.tensor.doc_string,
+                    data_location=_location(parameter.tensor),
                 )  # fmt: skip
                 arrays[name] = content
             surgeon.replace_parameter(graph.scope, name, tensor)
     return arrays
+
+
+def _location(tensor: TensorProto) -> TensorProto.DataLocation:
+    """Return where a tensor's payload lies: in a data file, or in the model as a stub says."""
+    outside = is_external(tensor) and stub_of(tensor) is None
+    return TensorProto.EXTERNAL if outside else TensorProto.DEFAULT
 
 
 def _merge(

@@ -28,8 +28,7 @@ def prepare(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, str]]:
     Returns:
         The prepared model, and for each copied vector the name of its original.
     """
-    if proto.functions:
-        proto = inliner.inline_local_functions(proto)
+    proto = expand(proto)
     copies = _copies(proto.graph)
     if not copies:
         return proto, {}
@@ -42,6 +41,14 @@ def prepare(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, str]]:
         twin.CopyFrom(originals[name])
         twin.name = copy
     return result, {copy: name for name, copy in copies.values()}
+
+
+def expand(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model with calls of local functions expanded, itself when it has none.
+
+    Functions of another opset than the model's stay.
+    """
+    return inliner.inline_local_functions(proto) if proto.functions else proto
 
 
 def _copies(graph: onnx.GraphProto) -> dict[tuple[int, int], tuple[str, str]]:
@@ -80,15 +87,16 @@ def _names(graph: onnx.GraphProto) -> Iterator[str]:
 
 
 def _captured(graph: onnx.GraphProto) -> set[str]:
-    return {name for node in graph.node for body in _bodies(node) for name in _reads(body)}
+    return {name for node in graph.node for body in _bodies(node) for name in reads(body)}
 
 
-def _reads(graph: onnx.GraphProto) -> Iterator[str]:
+def reads(graph: onnx.GraphProto) -> Iterator[str]:
+    """Yield every name that a graph, or a body in it, reads."""
     yield from (o.name for o in graph.output)
     for node in graph.node:
         yield from node.input
         for body in _bodies(node):
-            yield from _reads(body)
+            yield from reads(body)
 
 
 def _bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import onnx
 
 from onnxprune.core.graph import FREE_INITIALIZERS, body_scope
+from onnxprune.rewrite.prepare import reads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from google.protobuf.message import Message
     from onnx import TensorProto
 
     Sizes = Mapping[str, Mapping[str, Mapping[int, int]]]
@@ -33,7 +35,6 @@ def restore(before: onnx.ModelProto, exported: onnx.ModelProto, sizes: Sizes) ->
     after = onnx.ModelProto()
     after.CopyFrom(before)
     after.graph.CopyFrom(exported.graph)
-    del after.functions[:]
     _move_up(before.graph, after.graph)
     if before.ir_version < FREE_INITIALIZERS:
         _as_nodes(before.graph, after.graph)
@@ -73,9 +74,10 @@ def _move_up(before: onnx.GraphProto, after: onnx.GraphProto) -> None:
             visit(body, mine)
 
     visit(after, set())
-    inputs = {i.name for i in before.input}
-    for tensor in before.initializer:  # one that is an input would become a required input
-        if tensor.name in inputs:
+    # One that is an input would become a required input; one that nobody ever read is not ours.
+    inputs, read = {i.name for i in before.input}, set(reads(before))
+    for tensor in before.initializer:
+        if tensor.name in inputs or tensor.name not in read:
             found.setdefault(tensor.name, tensor)
     tensors = [_copy(t) for t in found.values()]
     del after.initializer[:]
@@ -95,11 +97,7 @@ def _copy(tensor: TensorProto) -> TensorProto:
 def _restore_graph(
     before: onnx.GraphProto, after: onnx.GraphProto, scope: str, sizes: Sizes
 ) -> None:
-    if before.name:
-        after.name = before.name
-    else:
-        after.ClearField("name")
-    after.doc_string = before.doc_string
+    _copy_text(before, after, "name", "doc_string")
     for name in ("input", "output", "value_info", "metadata_props", "quantization_annotation"):
         after.ClearField(name)
         getattr(after, name).extend(getattr(before, name))
@@ -125,11 +123,22 @@ def _resize(info: onnx.ValueInfoProto, sizes: Mapping[int, int]) -> None:
 
 
 def _restore_node(before: onnx.NodeProto, after: onnx.NodeProto) -> None:
-    for name in ("doc_string", "overload"):
-        if getattr(before, name):
-            setattr(after, name, getattr(before, name))
+    _copy_text(before, after, "name", "doc_string", "overload", "domain")
     after.metadata_props.extend(before.metadata_props)
+    tensors = {a.name: a.t for a in before.attribute if a.HasField("t")}
+    for attribute in after.attribute:
+        if attribute.HasField("t") and attribute.name in tensors:
+            _copy_text(tensors[attribute.name], attribute.t, "name", "doc_string")
     have = {a.name for a in after.attribute}
     after.attribute.extend(
         a for a in before.attribute if a.name not in have and a.type in _UNSUPPORTED
     )
+
+
+def _copy_text(before: Message, after: Message, *names: str) -> None:
+    """Give text fields what they had, or leave them out where they were."""
+    for name in names:
+        if before.HasField(name):
+            setattr(after, name, getattr(before, name))
+        else:
+            after.ClearField(name)

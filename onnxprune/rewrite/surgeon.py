@@ -227,6 +227,10 @@ class Surgeon:
         """Write new sizes into the declared shape of a value that has one."""
         self._sizes.setdefault(scope, {})[name] = sizes
 
+    def resized(self) -> set[str]:
+        """Return the names of the values that got new sizes."""
+        return {name for sizes in self._sizes.values() for name in sizes}
+
     def export(self) -> onnx.ModelProto:
         """Return the edited model with everything around the graph as it was."""
         exported = gs.export_onnx(self.graph, do_type_check=False)
