@@ -43,8 +43,9 @@ def printable(name: object, *, limit: int = _NAME_LIMIT) -> str:
     r"""Return text from a model so that it is safe on one line of a terminal or log.
 
     Control characters, terminal escapes, bidirectional overrides and other characters that do not
-    show as themselves become backslash escapes; a backslash is doubled, so that two different names
-    never look the same.
+    show as themselves become backslash escapes, and so does the second of two number signs, with
+    which build services start commands (`##vso[`, `##teamcity[`); a backslash is doubled, so that
+    two different names never look the same.
 
     Args:
         name: A name as the model has it; bytes that are no UTF-8 are escaped one by one.
@@ -60,9 +61,10 @@ def printable(name: object, *, limit: int = _NAME_LIMIT) -> str:
     text = name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else str(name)
     if len(text) > limit:
         text = f"{text[: limit // 2]}...{text[-limit // 2 :]}"
-    if text.isascii() and text.isprintable() and "\\" not in text:
+    if text.isascii() and text.isprintable() and "\\" not in text and "##" not in text:
         return text
-    return "".join(_printable_character(character) for character in text)
+    shown = "".join(_printable_character(character) for character in text)
+    return shown.replace("##", "#\\x23")
 
 
 def _printable_character(character: str) -> str:

@@ -8,12 +8,14 @@ from onnx import TensorProto
 
 from onnxprune.errors import InvalidModelError, printable
 from onnxprune.io.check_functions import check_functions, function_table
-from onnxprune.io.check_graph import GraphChecker, sort_nodes
+from onnxprune.io.check_graph import GraphChecker, sort_nodes, subgraphs
 from onnxprune.io.check_tensors import check_tensors
 from onnxprune.io.check_versions import check_ir_version, check_text, opset_table
 from onnxprune.io.place import LocatedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     import onnx
 
     from onnxprune.io.model import Model
@@ -46,6 +48,7 @@ def validate_model(model: Model, stubs: frozenset[Stub]) -> None:
     check_tensors(model, stubs)
     try:
         _check_inputs(proto.graph)
+        _check_declared(_declared(proto))
         sort_nodes(proto.graph)
         GraphChecker(opsets, functions).check_graph(proto.graph)
     except LocatedError:
@@ -65,3 +68,43 @@ def _check_inputs(graph: onnx.GraphProto) -> None:
     if not graph.output:
         msg = "the graph has no outputs"
         raise InvalidModelError(msg)
+
+
+def _check_declared(values: Iterable[onnx.ValueInfoProto]) -> None:
+    """Check the types that values are declared with: editors and runtimes know no other numbers."""
+    for value in values:
+        for number in _element_types(value.type):
+            if number not in TensorProto.DataType.values():
+                name = printable(value.name)
+                msg = f"'{name}' is declared with element type {number}, which ONNX does not have"
+                raise InvalidModelError(msg)
+
+
+def _declared(model: onnx.ModelProto) -> Iterator[onnx.ValueInfoProto]:
+    """Yield every declaration of a value in a model."""
+    graphs = [model.graph]
+    for function in model.functions:
+        yield from function.value_info
+        graphs += [graph for node in function.node for graph in subgraphs(node)]
+    for graph in graphs:
+        yield from (*graph.input, *graph.output, *graph.value_info)
+        graphs += [inner for node in graph.node for inner in subgraphs(node)]
+
+
+def _element_types(declared: onnx.TypeProto) -> Iterator[int]:
+    waiting = [declared]
+    for kind in waiting:
+        match kind.WhichOneof("value"):
+            case "tensor_type":
+                yield kind.tensor_type.elem_type
+            case "sparse_tensor_type":
+                yield kind.sparse_tensor_type.elem_type
+            case "sequence_type":
+                waiting.append(kind.sequence_type.elem_type)
+            case "optional_type":
+                waiting.append(kind.optional_type.elem_type)
+            case "map_type":
+                yield kind.map_type.key_type
+                waiting.append(kind.map_type.value_type)
+            case _:
+                continue

@@ -27,14 +27,14 @@ class _Slot(NamedTuple):
 
     before: onnx.NodeProto
     after: onnx.NodeProto | None
-    index: int
+    place: int
 
 
 class _Kept(NamedTuple):
     """A call, and the nodes of the cut graph that it stands for, by position."""
 
     call: onnx.NodeProto
-    indices: list[int]
+    places: list[int]
 
 
 def restore_calls(
@@ -49,7 +49,7 @@ def restore_calls(
         original: the model with its functions.
         expanded: the same with functions expanded, before the cut.
         after: the expanded model after the cut; it is changed.
-        cut: names of values that lost indices.
+        cut: names of values that lost places.
     """
     left = {_key(f) for f in expanded.functions}
     table = {_key(f): f for f in original.functions if _key(f) not in left}
@@ -66,7 +66,7 @@ class _Place(NamedTuple):
         table: the functions that were expanded.
         graph: the graph.
         names: names of nodes that are taken.
-        cut: names of values that lost indices.
+        cut: names of values that lost places.
         stale: by function, values in its body whose declared shape no longer holds.
     """
 
@@ -155,7 +155,7 @@ class _Calls:
         self._place.stale[key].update(
             v.name for v in function.value_info if match.names.get(v.name) in self._place.cut
         )
-        return call, [_Kept(call, [slot.index for slot in part])]
+        return call, [_Kept(call, [slot.place for slot in part])]
 
     def _free_name(self, name: str) -> str:
         candidate, number = name, 1
@@ -167,7 +167,7 @@ class _Calls:
 
     def _closed(self, part: list[_Slot], call: onnx.NodeProto) -> bool:
         """Tell whether nothing outside reads what the call does not return."""
-        inside = {slot.index for slot in part}
+        inside = {slot.place for slot in part}
         made = {o for slot in part if slot.after for o in slot.after.output if o}
         hidden = made.difference(call.output)
         return not made.intersection(call.input) and all(
@@ -178,12 +178,10 @@ class _Calls:
 def _replace(graph: onnx.GraphProto, kept: list[_Kept]) -> None:
     if not kept:
         return
-    gone = {i for k in kept for i in k.indices}
-    at_last = {max(k.indices): k.call for k in kept}
+    gone = {i for k in kept for i in k.places}
+    at_last = {max(k.places): k.call for k in kept}
     nodes = [
-        at_last.get(i, node)
-        for i, node in enumerate(graph.node)
-        if i in at_last or i not in gone
+        at_last.get(i, node) for i, node in enumerate(graph.node) if i in at_last or i not in gone
     ]
     copies = [onnx.NodeProto.FromString(n.SerializeToString()) for n in nodes]
     graph.ClearField("node")

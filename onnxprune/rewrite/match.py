@@ -103,9 +103,7 @@ class Match:
     def _tensor(self, body: onnx.TensorProto, found: onnx.TensorProto) -> bool:
         return self._bind(body.name, found.name) and _nameless(body) == _nameless(found)
 
-    def call(
-        self, like: onnx.NodeProto, name: str, *, same_names: bool
-    ) -> onnx.NodeProto | None:
+    def call(self, like: onnx.NodeProto, name: str, *, same_names: bool) -> onnx.NodeProto | None:
         """Return the call that stands for the nodes matched, None when it cannot be written.
 
         Args:

@@ -6,10 +6,12 @@ Imports nothing heavy and nothing of the caller's: every isolated call pays for 
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import pickle
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -92,6 +94,7 @@ def _answer(request: Frame, replies: BinaryIO) -> None:
         call = cast("Call", request.value())
         keywords = dict(call.kwargs, progress=report) if call.wants_progress else call.kwargs
         function = _resolve(call.target)
+        _limit_cpu(call.cpu_limit_s)
         lift = _limit_memory(call.memory_limit_bytes)
         result = function(**keywords)
         lift()
@@ -113,6 +116,19 @@ def _resolve(target: str) -> Callable[..., Any]:
 
 def _do_nothing() -> None:
     pass
+
+
+def _limit_cpu(limit_s: float | None) -> None:
+    """Have the kernel end this process after so many more seconds of computing."""
+    if limit_s is None or sys.platform == "win32":
+        return
+    resource = importlib.import_module("resource")
+    used = time.process_time()
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    wanted = math.ceil(used + limit_s)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_CPU, (wanted, hard))
 
 
 def _limit_memory(limit_bytes: int | None) -> Callable[[], None]:

@@ -58,6 +58,7 @@ class Call:
     target: str
     kwargs: Mapping[str, object]
     memory_limit_bytes: int | None
+    cpu_limit_s: float | None
     wants_progress: bool
 
 

@@ -79,6 +79,7 @@ def run_isolated(  # two limits that no caller may forget
     *,
     timeout_s: float | None,
     memory_limit_bytes: int | None,
+    cpu_limit_s: float | None = None,
     progress: Callable[[int, int], None] | None = None,
     task: str | None = None,
 ) -> Any:  # noqa: ANN401  # what the target returns
@@ -96,6 +97,8 @@ def run_isolated(  # two limits that no caller may forget
             Memory-mapped files count, the stacks and heaps of threads (8 MiB and up to 128 MiB
             each) as well, and ONNX Runtime (50 MiB) where the function is the first to load it.
             Drivers of GPUs reserve far more than they use: no limit for them. Enforced on Linux.
+        cpu_limit_s: Seconds of computing, over all threads, that the function may take: unlike
+            `timeout_s` the same on a busy machine. None for no limit. Not enforced on Windows.
         progress: Called with (done, total); when given, the function gets a keyword argument
             `progress`, which it calls with the same two numbers.
         task: What the call is for, as error messages name it; without it, they name the target.
@@ -111,9 +114,10 @@ def run_isolated(  # two limits that no caller may forget
         >>> run_isolated("math:hypot", {}, timeout_s=60, memory_limit_bytes=None)
         0.0
     """
-    call = frames.Call(target, dict(kwargs), memory_limit_bytes, progress is not None)
+    call = frames.Call(target, dict(kwargs), memory_limit_bytes, cpu_limit_s, progress is not None)
     with _Child(frames.encode(FrameKind.REQUEST, call)) as child:
-        return _Call(task or target, timeout_s, memory_limit_bytes).result(child, progress)
+        limits = timeout_s, memory_limit_bytes, cpu_limit_s
+        return _Call(task or target, *limits).result(child, progress)
 
 
 class _Child:
@@ -205,8 +209,11 @@ def _send(stream: BinaryIO, request: Sequence[frames.Chunk]) -> None:
 class _Call:
     """One call's limits, and how its outcome is told."""
 
-    def __init__(self, task: str, timeout_s: float | None, memory_bytes: int | None) -> None:
+    def __init__(
+        self, task: str, timeout_s: float | None, memory_bytes: int | None, cpu_s: float | None
+    ) -> None:
         self._task = printable(task)
+        self._cpu_s = cpu_s
         self._timeout_s = timeout_s
         self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self._memory_bytes = memory_bytes
@@ -262,8 +269,12 @@ class _Call:
     def _crashed(self, child: _Child) -> IsolationError:
         status = child.wait()
         output = child.output()
-        if self._memory_bytes is not None and any(word in output for word in _MEMORY_WORDS):
-            error: IsolationError = self._out_of_memory("")
+        if status < 0 and _signal_name(-status) == "SIGXCPU":
+            message = f"{self._task}: not done after {self._cpu_s:g} s of computing"
+            hint = "use smaller inputs: something in the model takes far longer than its size says"
+            error: IsolationError = IsolatedTimeoutError(message, hint=hint)
+        elif self._memory_bytes is not None and any(word in output for word in _MEMORY_WORDS):
+            error = self._out_of_memory("")
         else:
             error = self._crash(status, output)
         error.output = output

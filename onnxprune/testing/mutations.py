@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import onnx
+from google.protobuf.message import DecodeError, EncodeError
 from onnx import AttributeProto, TensorProto
 
 from onnxprune.io.wire import BYTES, WireError, encode_varint, fields
@@ -27,10 +28,12 @@ EDGES = (0, 1, -1, 2, 3, 7, 127, 128, 255, 1 << 16, 1 << 31, -(1 << 31), 1 << 32
 """Numbers at which arithmetic goes wrong."""
 
 TEXTS = ("", " ", "x", "y", "\x1b[2J\x1b]0;owned\x07", "<script>alert(1)</script>", "::error::x",
-         "../../etc/passwd", "a/../b", "\u202eevil", "a\nb\r\n", "\0", "%s%n{0}", "x" * 5000,
+         "##vso[task.setvariable variable=x]y", "../../etc/passwd", "a/../b", "\u202eevil",
+         "a\nb\r\n", "\0", "%s%n{0}", "x" * 5000,
          "float32", "1e308", "-1", "ai.onnx", "com.microsoft", "Relu", "Conv")  # fmt: skip
 """Names that something may choke on."""
 
+_LOCATIONS: tuple[Any, ...] = (TensorProto.EXTERNAL, TensorProto.EXTERNAL, 0, 7)
 FLOATS = (0.0, -0.0, 1.0, -1.0, 1e-45, 1e38, float("inf"), float("-inf"), float("nan"))
 
 
@@ -123,17 +126,18 @@ def _parts(buffer: memoryview, start: int, end: int) -> list[Any]:
 
 
 def _mutate_model(content: bytes, rng: random.Random) -> bytes:
-    model = onnx.ModelProto()
-    try:
-        model.ParseFromString(content)
-        rng.choice(MUTATIONS)(model, rng)
-        return bytes(model.SerializeToString())
-    except (ValueError, IndexError, TypeError, RecursionError, onnx.checker.ValidationError):
-        return mutate_bytes(content, rng)  # nothing of that kind in it, or no model any more
-    except Exception as error:
-        if type(error).__name__ != "DecodeError":
-            raise
-        return mutate_bytes(content, rng)
+    """Apply one mutation that finds something to change."""
+    for mutation in rng.sample(MUTATIONS, len(MUTATIONS)):
+        model = onnx.ModelProto()
+        try:
+            model.ParseFromString(content)
+            mutation(model, rng)
+            return bytes(model.SerializeToString())
+        except DecodeError:  # no model any more
+            break
+        except (EncodeError, IndexError, TypeError, ValueError):  # nothing of that kind in it
+            continue
+    return mutate_bytes(content, rng)
 
 
 def graphs(model: onnx.ModelProto) -> list[onnx.GraphProto]:
@@ -178,7 +182,7 @@ def _inputs(model: onnx.ModelProto, rng: random.Random) -> None:
         case 0:
             names.append(rng.choice(_names(model)))
         case 1:
-            names.pop(rng.randrange(len(names)))
+            del names[rng.randrange(len(names))]
         case _:
             names.reverse()
 
@@ -189,7 +193,7 @@ def _outputs(model: onnx.ModelProto, rng: random.Random) -> None:
         case 0:
             names.append(rng.choice(_names(model)))
         case 1:
-            names.pop()
+            del names[-1:]
         case _:
             names[rng.randrange(len(names))] = rng.choice(_names(model))
 
@@ -279,11 +283,11 @@ def _external(model: onnx.ModelProto, rng: random.Random) -> None:
     if not tensor.external_data:
         tensor.ClearField("raw_data")
         tensor.external_data.add(key="location", value="weights.bin")
-    tensor.data_location = rng.choice((TensorProto.EXTERNAL, TensorProto.EXTERNAL, 0, 7))
+    tensor.data_location = rng.choice(_LOCATIONS)
     key = rng.choice(("location", "offset", "length", "checksum", "basepath", "", "field"))
     values = (
-        *TEXTS, *map(str, EDGES), "weights.bin", "/etc/passwd", "..\\x", "./model.onnx", "/dev/zero",
-        "file:///etc/passwd", "*/_ORT_MEM_ADDR_/*", "0x10", "1_0", "\u0661",
+        *TEXTS, *map(str, EDGES), "weights.bin", "/etc/passwd", "..\\x", "./model.onnx",
+        "/dev/zero", "file:///etc/passwd", "*/_ORT_MEM_ADDR_/*", "0x10", "1_0", "\u0661",
     )  # fmt: skip
     entries = [e for e in tensor.external_data if e.key == key]
     entry = rng.choice(entries) if entries else tensor.external_data.add(key=key)
@@ -339,6 +343,7 @@ def _rename(model: onnx.ModelProto, rng: random.Random) -> None:
         for node in graph.node:
             node.input[:] = [new if n == old else n for n in node.input]
             node.output[:] = [new if n == old else n for n in node.output]
+        named: Any
         for named in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
             if named.name == old:
                 named.name = new
@@ -353,7 +358,7 @@ def _body(model: onnx.ModelProto, rng: random.Random) -> None:
             case 0:
                 names.append(rng.choice((*TEXTS, *_names(model))))
             case 1:
-                names.pop()
+                del names[-1:]
             case _:
                 model.functions.add().CopyFrom(function)
         return

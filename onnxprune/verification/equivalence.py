@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 600.0
 MEMORY_BYTES = 16 << 30
+_STARTING_S = 10.0
+_BYTES_PER_S = 5e6
+_MACS_PER_S = 1e7
+_NODES_PER_S = 50.0
+"""Slowest that a dozen loads and runs of a model may be, a hundred times slower than usual."""
+
 TOLERANCE = 2e-4
 """Largest difference of an output relative to its largest value, in single precision."""
 
@@ -114,7 +120,7 @@ def verify_cut(
             tolerance = tolerance_of(analysis)
             found = compare_files(
                 reference, candidate, feeds, tolerance=tolerance, saturated=saturated,
-                progress=progress,
+                cpu_limit_s=patience_s(analysis), progress=progress,
             )  # fmt: skip
         else:
             found = _at_runnable_sizes(
@@ -171,13 +177,15 @@ def _at_runnable_sizes(
         for n in analysis.deps.graph.nodes
     )
     first: InvalidModelError | None = None
+    limit_s = patience_s(analysis)
 
     def compare(settings: Settings, ranges: dict[str, tuple[float, float]]) -> Verification:
         feeds = [FeedRecipe(specs, d, seed=n, ranges=ranges) for n, d in enumerate(settings)]
         tolerance = tolerance_of(analysis)
         return compare_files(
-            reference, pruned, feeds, tolerance=tolerance, saturated=saturated, progress=progress
-        )
+            reference, pruned, feeds, tolerance=tolerance, saturated=saturated,
+            cpu_limit_s=limit_s, progress=progress,
+        )  # fmt: skip
 
     for settings in tried:
         for ranges in ({}, chosen) if chosen else ({},):
@@ -205,6 +213,7 @@ def compare_files(
     *,
     tolerance: float = TOLERANCE,
     saturated: Collection[str] = (),
+    cpu_limit_s: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Verification:
     """Run two files in a child process and judge how far they agree.
@@ -215,10 +224,22 @@ def compare_files(
     comparison: Comparison = run_isolated(
         "onnxprune.runtime.compare:compare_models",
         {"original": original, "pruned": pruned, "feeds": list(feeds)},
-        timeout_s=TIMEOUT_S, memory_limit_bytes=MEMORY_BYTES, progress=progress,
-        task="verification",
+        timeout_s=TIMEOUT_S, memory_limit_bytes=MEMORY_BYTES, cpu_limit_s=cpu_limit_s,
+        progress=progress, task="verification",
     )  # fmt: skip
     return judge(comparison, tolerance=tolerance, saturated=saturated)
+
+
+def patience_s(analysis: Analysis) -> float:
+    """Return how many seconds of computing all runs of a model of its size may take.
+
+    A loop that never ends is found out by it, whatever the speed and load of the machine.
+    """
+    nodes = sum(1 for _ in analysis.deps.graph.all_nodes())
+    return (
+        _STARTING_S + analysis.model.size_bytes / _BYTES_PER_S
+        + analysis.cost().macs / _MACS_PER_S + nodes / _NODES_PER_S
+    )  # fmt: skip
 
 
 def tolerance_of(analysis: Analysis) -> float:

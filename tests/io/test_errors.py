@@ -24,6 +24,8 @@ from onnxprune.errors import InvalidModelError, OnnxPruneError, printable
         ("tag\U000e0041", "tag\\U000e0041"),
         ("back\\x1b", "back\\\\x1b"),
         (b"raw\xff", "raw\\xff"),
+        ("##vso[task.x]y", "#\\x23vso[task.x]y"),
+        ("a#b", "a#b"),
         (7, "7"),
     ],
     ids=ascii,

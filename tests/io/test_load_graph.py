@@ -61,6 +61,7 @@ def attribute(name, kind, **fields):
 
 
 INT = AttributeProto.INT
+OPSET = helper.make_opsetid("", 17)
 RELU = node("Relu", ["x"], ["y"], name="relu")
 
 REFUSED = {
@@ -275,6 +276,22 @@ def test_input_without_a_type(save):
     proto = model([RELU])
     proto.graph.input.add(name="u")
     with pytest.raises(InvalidModelError, match="'u' has no type"):
+        load_model(save(proto))
+
+
+@pytest.mark.parametrize("place", ["input", "output", "value_info", "branch", "function"])
+def test_declared_type_that_is_none(save, place):
+    proto = model([if_node(node("Neg", ["x"], ["t"]))])
+    odd = helper.make_tensor_value_info("t", 99, [2])
+    if place == "branch":
+        proto.graph.node[0].attribute[0].g.value_info.append(odd)
+    elif place == "function":
+        body = helper.make_function("f", "F", ["p"], ["q"], [node("Neg", ["p"], ["q"])], [OPSET])
+        body.value_info.append(odd)
+        proto.functions.append(body)
+    else:
+        getattr(proto.graph, place).append(odd)
+    with pytest.raises(InvalidModelError, match="'t' is declared with element type 99"):
         load_model(save(proto))
 
 

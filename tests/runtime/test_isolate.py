@@ -150,6 +150,12 @@ def test_timeout(isolated):
     assert time.monotonic() - start < 5
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_computing_is_limited(isolated):
+    with pytest.raises(IsolatedTimeoutError, match="not done after 1 s of computing"):
+        isolated("compute", cpu_limit_s=1, timeout_s=120)
+
+
 def test_timeout_before_the_request_is_read(isolated):
     with pytest.raises(IsolatedTimeoutError):
         isolated("echo", array=np.zeros(64 * _MIB, np.uint8), timeout_s=0)
