@@ -153,7 +153,10 @@ class _Calls:
         if call is None or not self._closed(part, call):
             return None, inner
         self._place.stale[key].update(
-            v.name for v in function.value_info if match.names.get(v.name) in self._place.cut
+            v.name
+            for v in function.value_info
+            if match.names.get(v.name) in self._place.cut
+            and any(d.HasField("dim_value") for d in v.type.tensor_type.shape.dim)
         )
         return call, [_Kept(call, [slot.place for slot in part])]
 
@@ -184,8 +187,13 @@ def _replace(graph: onnx.GraphProto, kept: list[_Kept]) -> None:
         at_last.get(i, node) for i, node in enumerate(graph.node) if i in at_last or i not in gone
     ]
     copies = [onnx.NodeProto.FromString(n.SerializeToString()) for n in nodes]
+    hidden = {o for i in gone for o in graph.node[i].output}
     graph.ClearField("node")
     graph.node.extend(copies)
+    hidden.difference_update(o for k in kept for o in k.call.output)
+    infos = [v for v in graph.value_info if v.name not in hidden]
+    graph.ClearField("value_info")
+    graph.value_info.extend(infos)
     sort_nodes(graph)  # what was put behind one node of a call now has to come behind the call
 
 

@@ -114,7 +114,8 @@ class Match:
         function = self.function
         call = onnx.NodeProto()
         call.CopyFrom(like)
-        call.name = name
+        if name != like.name:
+            call.name = name
         inputs = [self.names.get(formal) for formal in function.input]
         outputs = [self.names.get(formal) for formal in function.output]
         if any(inputs[len(like.input) :]):
