@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import onnx
 
+from onnxprune.core.graph import SELECT_AXIS
 from onnxprune.io.check_graph import FunctionKey, function_key, sort_nodes, subgraphs
 from onnxprune.io.place import normal_domain
 from onnxprune.rewrite.match import Match
@@ -82,6 +83,8 @@ def _restore(place: _Place, original: onnx.GraphProto, expanded: onnx.GraphProto
     made = {_first(n): i for i, n in enumerate(place.graph.node) if _first(n)}
     block = []
     for node in expanded.node:
+        if any(p.key == SELECT_AXIS for p in node.metadata_props):
+            continue  # stands between two nodes for the time of the analysis
         index = made.get(_first(node), -1)
         block.append(_Slot(node, place.graph.node[index] if index >= 0 else None, index))
     calls = _Calls(place)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import onnx
 from onnx import inliner
 
-from onnxprune.core.graph import PER_INDEX_TYPES
+from onnxprune.core.graph import PER_INDEX_TYPES, SELECT_AXIS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ def prepare(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, str]]:
     Returns:
         The prepared model, and for each copied vector the name of its original.
     """
-    proto = expand(proto)
+    proto = _unmarked(expand(proto))
     copies = _copies(proto.graph)
     if not copies:
         return proto, {}
@@ -49,6 +49,29 @@ def expand(proto: onnx.ModelProto) -> onnx.ModelProto:
     Functions of another opset than the model's stay.
     """
     return inliner.inline_local_functions(proto) if proto.functions else proto
+
+
+def _unmarked(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model without marks that only the analysis may set, itself when it has none."""
+    if not any(_marks(node) for node in _nodes(proto.graph)):
+        return proto
+    result = onnx.ModelProto()
+    result.CopyFrom(proto)
+    for node in _nodes(result.graph):
+        for mark in _marks(node):
+            node.metadata_props.remove(mark)
+    return result
+
+
+def _marks(node: onnx.NodeProto) -> list[onnx.StringStringEntryProto]:
+    return [p for p in node.metadata_props if p.key == SELECT_AXIS]
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    for node in graph.node:
+        yield node
+        for body in _bodies(node):
+            yield from _nodes(body)
 
 
 def _copies(graph: onnx.GraphProto) -> dict[tuple[int, int], tuple[str, str]]:
