@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MOST_LINES = 20
 ALLOWED = frozenset({0, 1, 2, 3})
 _STUCK = 124
+_PATIENCE = 20
+"""How much longer than it computes a command may take on the clock of a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Limits:
     """What one command may take.
 
     Attributes:
-        seconds: of computing, its children included; three times that on the clock.
+        seconds: of computing, its children included; on the clock, many times that.
         memory_bytes: address space.
     """
 
@@ -74,7 +76,7 @@ def run_limited(run: Run, args: Sequence[str], scratch: Path, limits: Limits) ->
     child = os.fork()
     if child == 0:
         _become(run, args, out, err, limits)
-    code, took = _wait(child, time.monotonic() + 3 * limits.seconds)
+    code, took = _wait(child, time.monotonic() + _PATIENCE * limits.seconds)
     if took > limits.seconds:
         code = _STUCK
     texts = [p.read_text(errors="surrogateescape") for p in (out, err)]

@@ -17,12 +17,14 @@ def isolated(monkeypatch):
     """Run a function of `isolated_targets` in a child process."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
 
-    def call(name, *, timeout_s=30, memory_limit_bytes=None, progress=None, task=None, **kwargs):
+    def call(name, *, timeout_s=30, memory_limit_bytes=None, cpu_limit_s=None, progress=None,
+             task=None, **kwargs):  # fmt: skip
         return run_isolated(
             f"isolated_targets:{name}",
             kwargs,
             timeout_s=timeout_s,
             memory_limit_bytes=memory_limit_bytes,
+            cpu_limit_s=cpu_limit_s,
             progress=progress,
             task=task,
         )
