@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxprune.recovery.moments import Moments, total
 from onnxprune.recovery.solve import Problem, Solution
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
+
+    from onnxprune.recovery.moments import Folds
 
     Array = np.ndarray
 
@@ -77,7 +78,7 @@ class Clip:
 
 def refit_clipped(
     start: Solution,
-    folds: Sequence[Moments],
+    folds: Folds,
     samples: Samples,
     clip: Clip,
     weight: Array,
@@ -99,12 +100,12 @@ def refit_clipped(
     Returns:
         The better of both on held-back samples.
     """
-    whole = total(folds)
+    whole = folds.whole
     held = samples.only(samples.fold == 0)
     train = samples.only(samples.fold != 0)
     if not len(held.fold) or not len(train.fold):
         return start
-    part = Problem(whole - folds[0], weight, bias, free=free)
+    part = Problem(folds.others[0], weight, bias, free=free)
     best, turns, ridge = np.inf, 0, start.ridge
     for factor in STRONGER:
         strength = start.ridge * factor
@@ -117,7 +118,7 @@ def refit_clipped(
                 return True
             return turn < 2
 
-        rows = (whole - folds[0]).rows
+        rows = folds.others[0].rows
         _iterate(part, train, clip, strength, TURNS, rows / len(train.fold), judge=judge)
     if turns == 0 and ridge == start.ridge:
         return start

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Array = np.ndarray
 
 BATCHES = 200
-"""A group with more atoms than this loses several at a time."""
+"""Removals that a group of any size is taken apart in."""
 
 
 @dataclass(slots=True)
@@ -89,7 +89,12 @@ class Order:
 
 
 def greedy_order(
-    views: Sequence[View], count: int, most: int, *, watch: Callable[[int], None] | None = None
+    views: Sequence[View],
+    count: int,
+    most: int,
+    *,
+    watch: Callable[[int], None] | None = None,
+    batches: int = BATCHES,
 ) -> Order:
     """Return the order in which the cheapest atoms leave.
 
@@ -98,11 +103,12 @@ def greedy_order(
         count: number of atoms.
         most: how many leave; the others follow in the order of their last score.
         watch: called with the number of atoms that left after each removal.
+        batches: a group with more atoms than this loses several at a time.
     """
     left = np.ones(count, bool)
     order: list[int] = []
     losses: list[float] = []
-    at_once = max(1, count // BATCHES)
+    at_once = max(1, count // batches)
     while len(order) < min(most, count):
         scores = _scores(views, left)
         scores[~left] = np.inf

@@ -7,7 +7,7 @@ tells the error on samples that the solution has not seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,11 +45,13 @@ class Moments:
         gram: features by features [groups, features + 1, features + 1].
         cross: features by outputs [groups, features + 1, outputs].
         energy: squared outputs [groups, outputs].
+        spectra: decompositions of the features' moments, shared by moments of the same features.
     """
 
     gram: Array
     cross: Array
     energy: Array
+    spectra: dict[bool, tuple[Array, Array]] = field(default_factory=dict, repr=False)
 
     @property
     def rows(self) -> float:
@@ -64,6 +66,7 @@ class Moments:
         self.gram += other.gram
         self.cross += other.cross
         self.energy += other.energy
+        self.spectra.clear()
         return self
 
     def __sub__(self, other: Moments) -> Moments:
@@ -76,13 +79,30 @@ class Moments:
 
     def scaled(self, factors: Array) -> Moments:
         """Return the moments of outputs multiplied by factors [groups, outputs]."""
-        return Moments(
-            self.gram, self.cross * factors[:, None, :], self.energy * np.square(factors)
-        )
+        return self.towards(self.cross * factors[:, None, :], self.energy * np.square(factors))
 
     def outputs(self, chosen: Array) -> Moments:
         """Return the moments of some outputs of a single group."""
-        return Moments(self.gram, self.cross[:, :, chosen], self.energy[:, chosen])
+        return self.towards(self.cross[:, :, chosen], self.energy[:, chosen])
+
+    def towards(self, cross: Array, energy: Array) -> Moments:
+        """Return the moments of the same features with other outputs."""
+        return Moments(self.gram, cross, energy, self.spectra)
+
+    def spectrum(self, *, centred: bool) -> tuple[Array, Array]:
+        """Return eigenvalues and eigenvectors of the features' moments.
+
+        Args:
+            centred: whether around their means.
+        """
+        if centred not in self.spectra:
+            gram = self.gram[:, :-1, :-1]
+            if centred:
+                sums = self.gram[:, :-1, -1]
+                gram = gram - sums[:, :, None] * sums[:, None, :] / max(self.rows, 1.0)
+            values, vectors = np.linalg.eigh(gram)
+            self.spectra[centred] = np.maximum(values, 0.0), vectors
+        return self.spectra[centred]
 
 
 def total(folds: Sequence[Moments]) -> Moments:
@@ -97,6 +117,19 @@ def variance(moments: Moments) -> float:
     """Return the summed squared deviation of the target from its mean."""
     mean = moments.cross[:, -1] / max(moments.rows, 1.0)
     return float((moments.energy - moments.rows * np.square(mean)).sum()) + 1e-30
+
+
+class Folds:
+    """Moments by fold, all together, and all but one.
+
+    Args:
+        parts: moments of each fold.
+    """
+
+    def __init__(self, parts: Sequence[Moments]) -> None:
+        self.parts = list(parts)
+        self.whole = total(self.parts)
+        self.others = [self.whole - p for p in self.parts] if len(self.parts) > 1 else []
 
 
 Pair = tuple[np.ndarray, np.ndarray]

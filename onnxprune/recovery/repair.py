@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onnxprune.recovery.clipped import Clip, Samples, refit_clipped
-from onnxprune.recovery.moments import Moments, gather
+from onnxprune.recovery.moments import Folds, Moments, gather
 from onnxprune.recovery.solve import Solution, refit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from onnxprune.recovery.path import Path
@@ -94,12 +92,12 @@ class Repair:
         new, new_bias = np.where(kept[:, :, None], weight, 0.0), bias.copy()
         if len(weight) > 1:  # every group has features of its own: leave gaps where some left
             felt = scale * alive
-            folds = [_blank(f, kept).scaled(felt) for f in self.folds]
+            folds = Folds([_blank(f, kept).scaled(felt) for f in self.folds])
             solution = self._best(folds, new * felt[:, None], bias * felt, kept, alive)
             solution = _unscaled(solution, scale)
             return solution.weight * kept[:, :, None], solution.bias, solution
         scale = scale[:, alive[0]]
-        folds = [f.part(kept[0]).outputs(alive[0]).scaled(scale) for f in self.folds]
+        folds = Folds([f.part(kept[0]).outputs(alive[0]).scaled(scale) for f in self.folds])
         small = weight[:, kept[0]][:, :, alive[0]]
         solution = self._best(folds, small * scale, bias[:, alive[0]] * scale, kept, alive)
         solution = _unscaled(solution, scale)
@@ -115,7 +113,7 @@ class Repair:
         stays = kept[0, ::kernel]
         taps = weight[0].reshape(len(stays), kernel, -1)
         norms = np.sqrt(np.square(taps[:, :, alive[0]]).sum(axis=(1, 2)))[None] + 1e-30
-        folds = [f.part(stays).scaled(norms) for f in self.folds]
+        folds = Folds([f.part(stays).scaled(norms) for f in self.folds])
         same = np.eye(len(stays))[None, stays] * norms[:, None]
         solution = refit(
             folds, same, np.zeros((1, len(stays))), free=self.site.bias is not None,
@@ -136,7 +134,7 @@ class Repair:
 
     def _best(
         self,
-        folds: Sequence[Moments],
+        folds: Folds,
         weight: Array,
         bias: Array,
         kept: NDArray[np.bool_],
@@ -144,7 +142,7 @@ class Repair:
     ) -> Solution:
         free = self.site.bias is not None
         solution = refit(folds, weight, bias, free=free, methods=self._settings.methods)
-        clips = self.path.clips and self._settings.clipped and len(folds) > 1
+        clips = self.path.clips and self._settings.clipped and bool(folds.others)
         if solution.method != "least-squares" or not clips:
             return solution
         samples = self._samples(kept, alive)

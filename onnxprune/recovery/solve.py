@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxprune.recovery.moments import Moments, total, variance
+from onnxprune.recovery.moments import variance
 from onnxprune.recovery.registry import NONE, RECOVERIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from onnxprune.recovery.moments import Folds, Moments
 
     Array = np.ndarray
 
@@ -60,13 +62,11 @@ class Problem:
         self._mean_x = moments.gram[:, :-1, -1] / count
         self._mean_y = moments.cross[:, -1] / count
         if free:
-            outer = self._mean_x[:, :, None] * self._mean_x[:, None, :]
-            gram = gram - count * outer
+            gram = gram - count * self._mean_x[:, :, None] * self._mean_x[:, None, :]
             cross = cross - count * self._mean_x[:, :, None] * self._mean_y[:, None, :]
         else:
             cross = cross - moments.gram[:, :-1, -1:] * bias[:, None, :]
-        self._values, self._vectors = np.linalg.eigh(gram)
-        self._values = np.maximum(self._values, 0.0)
+        self._values, self._vectors = moments.spectrum(centred=free)
         self.scale = self._values.mean(axis=1) + 1e-30
         self._missing = self._vectors.transpose(0, 2, 1) @ (cross - gram @ weight)
         self._count = count
@@ -100,7 +100,7 @@ def squared_error(moments: Moments, weight: Array, bias: Array) -> float:
 
 
 def refit(
-    folds: Sequence[Moments],
+    folds: Folds,
     weight: Array,
     bias: Array,
     *,
@@ -116,24 +116,24 @@ def refit(
         free: whether the bias may change.
         methods: names of recoveries to choose among, `none` first.
     """
-    everything = total(folds)
-    if len(folds) < 2:  # nothing can be held back
-        return _unchecked(everything, weight, bias, free=free, methods=methods)
+    if not folds.others:  # nothing can be held back
+        return _unchecked(folds.whole, weight, bias, free=free, methods=methods)
     tried = [(m, s) for m in methods for s in RECOVERIES[m].strengths]
     linear = all(RECOVERIES[m].linear for m in methods)
     if linear and weight.shape[2] > _SKETCH and len(weight) == 1:
         errors = _held_back(*_sketch(folds, weight, bias), tried, free=free)
         tried = [(NONE, 0.0), min(errors, key=lambda name: errors[name])]
-    errors = _held_back(folds, weight, bias, tried, free=free)
+    errors = _held_back(folds.parts, folds.others, weight, bias, tried, free=free)
     method, strength = min(errors, key=lambda name: errors[name])
-    scale = variance(everything)
-    fit = RECOVERIES[method].prepare(everything, weight, bias, free=free)
+    scale = variance(folds.whole)
+    fit = RECOVERIES[method].prepare(folds.whole, weight, bias, free=free)
     error, before = errors[method, strength] / scale, errors[NONE, 0.0] / scale
     return Solution(*fit(strength), method, strength, error, before)
 
 
 def _held_back(
-    folds: Sequence[Moments],
+    held: Sequence[Moments],
+    others: Sequence[Moments],
     weight: Array,
     bias: Array,
     tried: Sequence[tuple[str, float]],
@@ -141,11 +141,10 @@ def _held_back(
     free: bool,
 ) -> dict[tuple[str, float], float]:
     """Return the error of recoveries on each fold, fitted to the other folds, summed up."""
-    whole = total(folds)
     errors = dict.fromkeys(tried, 0.0)
-    for fold in folds:
+    for fold, rest in zip(held, others, strict=True):
         fits = {
-            m: RECOVERIES[m].prepare(whole - fold, weight, bias, free=free)
+            m: RECOVERIES[m].prepare(rest, weight, bias, free=free)
             for m in dict.fromkeys(m for m, _ in tried)
         }
         for method, strength in errors:
@@ -166,13 +165,17 @@ def _unchecked(
 
 
 def _sketch(
-    folds: Sequence[Moments], weight: Array, bias: Array
-) -> tuple[list[Moments], Array, Array]:
+    folds: Folds, weight: Array, bias: Array
+) -> tuple[list[Moments], list[Moments], Array, Array]:
     """Combine many outputs to few: squared errors keep their expectation."""
     outputs = weight.shape[2]
     signs = np.random.default_rng(0).choice([-1.0, 1.0], (outputs, _SKETCH)) / np.sqrt(_SKETCH)
-    # the energy of a combination needs products of outputs; only differences matter for a choice,
-    # so the sum of the original energies stands in for it
-    energy = [np.repeat(f.energy.sum(axis=1, keepdims=True) / _SKETCH, _SKETCH, 1) for f in folds]
-    small = [Moments(f.gram, f.cross @ signs, e) for f, e in zip(folds, energy, strict=True)]
-    return small, weight @ signs, bias @ signs
+
+    def combined(moments: Moments) -> Moments:
+        # the energy of a combination needs products of outputs; only differences matter for a
+        # choice, so the sum of the original energies stands in for it
+        energy = moments.energy.sum(axis=1, keepdims=True) / _SKETCH
+        return moments.towards(moments.cross @ signs, np.repeat(energy, _SKETCH, 1))
+
+    held, others = ([combined(m) for m in part] for part in (folds.parts, folds.others))
+    return held, others, weight @ signs, bias @ signs

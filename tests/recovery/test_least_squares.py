@@ -7,7 +7,7 @@ import pytest
 
 from onnxprune.recovery.clipped import Clip
 from onnxprune.recovery.greedy import View, greedy_order, make_view
-from onnxprune.recovery.moments import Moments, total
+from onnxprune.recovery.moments import Folds, Moments, total
 from onnxprune.recovery.solve import refit
 
 
@@ -26,7 +26,7 @@ def test_refit_recovers_a_linear_map_and_its_bias(rng):
     weight, bias = rng.normal(size=(6, 3)), rng.normal(size=3)
     y = x @ weight + bias
     folds = [moments(x[i::4], y[i::4]) for i in range(4)]
-    found = refit(folds, np.zeros((1, 6, 3)), np.zeros((1, 3)), free=True)
+    found = refit(Folds(folds), np.zeros((1, 6, 3)), np.zeros((1, 3)), free=True)
     assert found.method == "least-squares"
     assert found.error < 1e-6 < found.before
     np.testing.assert_allclose(found.weight[0], weight, atol=1e-3)
@@ -38,7 +38,7 @@ def test_refit_keeps_weights_that_fit(rng):
     weight = rng.normal(size=(30, 2))
     y = x @ weight + rng.normal(size=(40, 2))
     folds = [moments(x[i::4], y[i::4]) for i in range(4)]
-    found = refit(folds, weight[None], np.zeros((1, 2)), free=True)
+    found = refit(Folds(folds), weight[None], np.zeros((1, 2)), free=True)
     assert found.error <= found.before
 
 
@@ -46,7 +46,7 @@ def test_refit_without_a_place_for_a_bias_leaves_it(rng):
     x = rng.normal(size=(200, 4)) + 2
     y = x @ rng.normal(size=(4, 2)) + 5
     folds = [moments(x[i::2], y[i::2]) for i in range(2)]
-    found = refit(folds, np.zeros((1, 4, 2)), np.full((1, 2), 0.5), free=False)
+    found = refit(Folds(folds), np.zeros((1, 4, 2)), np.full((1, 2), 0.5), free=False)
     np.testing.assert_array_equal(found.bias, np.full((1, 2), 0.5))
 
 
@@ -54,7 +54,7 @@ def test_refit_without_a_place_for_a_bias_leaves_it(rng):
 def test_methods_limit_what_is_done(rng, methods):
     x = rng.normal(size=(100, 4)) + 1
     folds = [moments(x[i::2], x[i::2] @ np.ones((4, 2))) for i in range(2)]
-    found = refit(folds, np.zeros((1, 4, 2)), np.zeros((1, 2)), free=True, methods=methods)
+    found = refit(Folds(folds), np.zeros((1, 4, 2)), np.zeros((1, 2)), free=True, methods=methods)
     assert found.method == methods[-1]
     np.testing.assert_array_equal(found.weight, 0)
 

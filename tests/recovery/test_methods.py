@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from onnxprune.errors import InvalidConfigError, PluginError
 from onnxprune.recovery import RECOVERIES, recovery
-from onnxprune.recovery.moments import Moments, total
+from onnxprune.recovery.moments import Folds, Moments, total
 from onnxprune.recovery.registry import find_recovery
 from onnxprune.recovery.solve import refit, squared_error
 
@@ -61,7 +61,7 @@ def test_no_recovery_makes_the_held_back_error_worse(seed, name, folds):
     weight, bias = rng.normal(size=(1, 4, 3)), rng.normal(size=(1, 3))
     y = x @ weight[0] + bias[0] + rng.normal() * rng.normal(size=(30, 3))
     parts = [moments(x[i::folds], y[i::folds]) for i in range(folds)]
-    found = refit(parts, weight, bias, free=True, methods=RECOVERIES[name].methods)
+    found = refit(Folds(parts), weight, bias, free=True, methods=RECOVERIES[name].methods)
     assert found.error <= found.before
     if folds == 1:
         everything = total(parts)
