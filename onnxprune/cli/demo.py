@@ -22,6 +22,14 @@ _REMOVE_MACS = 0.7
 _ALIGN = 8
 _BATCH = 64
 _RUNS = 201
+_LIMITS = {
+    "verified": "exact",
+    "provenance": True,
+    "max_macs_ratio": 0.3,
+    "max_bytes_ratio": 0.4,
+    "metric": "onnxprune.demo:accuracy",
+    "max_metric_drop": 0.02,
+}
 
 
 @click.command()
@@ -31,27 +39,37 @@ _RUNS = 201
     help="Keep the pruned model.",
 )  # fmt: skip
 @debug_option
-def demo(json_path: Path | None, output: Path | None) -> None:
+@click.pass_context
+def demo(ctx: click.Context, json_path: Path | None, output: Path | None) -> None:
     """Prune a small trained model that comes with the package.
 
     It reads handwritten digits. Seven tenths of its multiply-accumulates leave, in steps of 8
     channels, and the weights that stay are repaired with unlabelled images, without any training;
-    accuracy is measured on images that nothing here has seen.
+    accuracy is measured on images that nothing here has seen. It ends in a check, as a pipeline
+    would make it.
     """
     from onnxprune import pipeline  # noqa: PLC0415  # not for --help
     from onnxprune.cli.console import STDOUT, show, write_document  # noqa: PLC0415
     from onnxprune.cli.progress import showing_progress  # noqa: PLC0415
+    from onnxprune.config import CheckSection, parse_section  # noqa: PLC0415
     from onnxprune.demo import CALIBRATION, MODEL  # noqa: PLC0415
+    from onnxprune.gate.job import Job  # noqa: PLC0415
+    from onnxprune.gate.run import run_checks  # noqa: PLC0415
+    from onnxprune.gate.table import check_table  # noqa: PLC0415
     from onnxprune.report.models import DemoReport  # noqa: PLC0415
     from onnxprune.report.tables import demo_table  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="onnxprune-") as folder, showing_progress() as progress:
         small = output or Path(folder) / "digits-pruned.onnx"
+        plan = Path(folder) / "plan.json"
         outcome = pipeline.prune(
             MODEL, small, remove_macs=_REMOVE_MACS, align=_ALIGN, calibration=CALIBRATION,
-            progress=progress,
+            plan_out=plan, progress=progress,
         )  # fmt: skip
         accuracy, latency = _measure(MODEL, small)
+        section = parse_section(CheckSection, {**_LIMITS, "baseline": MODEL, "plan": plan},
+                                where="demo")  # fmt: skip
+        checked = run_checks(Job(small, section, progress=progress))
     assert outcome.verified is not None
     report = DemoReport(
         before=_side(outcome.input, accuracy[0], latency[0]),
@@ -69,8 +87,10 @@ def demo(json_path: Path | None, output: Path | None) -> None:
             f"{'exact' if report.verified.exact else 'NOT exact'}. No training; "
             "repaired with unlabelled images.\n"
             f"  Accuracy on {report.images} images never trained on. Latency is indicative: median "
-            f"of {_RUNS} alternating runs of {_BATCH} images, 1 thread.",
+            f"of {_RUNS} alternating runs of {_BATCH} images, 1 thread.\n",
+            *check_table(checked),
         )
+    ctx.exit(checked.status)
 
 
 def _side(facts: ModelFacts, accuracy: float, latency_ms: float) -> DemoSide:

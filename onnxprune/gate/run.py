@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from onnxprune.io import Model
     from onnxprune.stages import Progress
 
-__all__ = ["check"]
+__all__ = ["check", "run_checks"]
 
 
 def check(  # as the command
@@ -51,13 +51,29 @@ def check(  # as the command
     Example:
         >>> from onnxprune.demo import MODEL
         >>> report = check(MODEL, baseline=MODEL, max_bytes_ratio=0.7, static=True)
-        >>> report.passed, report.checks[0].message
-        (False, '1 is measured; at most 0.7 is allowed (250863 of 250863)')
+        >>> report.passed, report.checks[0].outcome, report.checks[0].value
+        (False, 'fail', 1.0)
     """
-    start = time.perf_counter()
     source = read_config(Path(config)) if config is not None else find_config(Path())
     section = _section(source, settings)
     job = Job(Path(pruned), section, dict(pythons or {}), progress)
+    return run_checks(job, source=source, static=static)
+
+
+def run_checks(job: Job, *, source: ConfigFile | None = None, static: bool = False) -> CheckReport:
+    """Measure everything that a job has a limit for.
+
+    Args:
+        job: What is checked.
+        source: The file that limits came from, if any did.
+        static: Whether to leave out what runs a model.
+
+    Raises:
+        InvalidModelError: A file is no usable model.
+        InvalidConfigError: A setting is wrong or missing, or there is no limit at all.
+    """
+    start = time.perf_counter()
+    section = job.section
     given = given_limits(section)
     skipped = [n for p in PROBES if static and not p.static for n in p.limits if n in given]
     if len(given) == len(skipped):

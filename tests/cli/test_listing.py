@@ -72,9 +72,11 @@ def test_demo(cli: Callable, tmp_path: Path) -> None:
 
 
 def test_demo_table(cli: Callable) -> None:
-    out = cli("demo").out
+    outcome = cli("demo")
+    assert outcome.code == 0
     for word in ("parameters", "MACs", "bytes", "accuracy", "latency", "indicative"):
-        assert word in out
+        assert word in outcome.out
+    assert outcome.out.endswith("passed: 6 pass\n")
 
 
 @pytest.mark.skipif(not README.exists(), reason="needs the README of the checkout")
