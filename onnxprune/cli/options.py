@@ -87,8 +87,8 @@ _PLAN = (
                  help="What scores channels, see `onnxprune criteria`; by default l2, with "
                  "--calibration obs."),
     click.option("--allocation", metavar="NAME",
-                 help="Which group gives how much; by default uniform for --ratio, else global, "
-                 "with --calibration knapsack."),
+                 help="Which group gives how much; by default uniform, with --calibration "
+                 "knapsack unless --ratio is given."),
     click.option("--coupling", default="constrained", show_default=True,
                  type=click.Choice(["constrained", "unconstrained"]), metavar="NAME",
                  help="constrained removes a channel for all its consumers at once; unconstrained "

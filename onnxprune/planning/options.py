@@ -45,8 +45,8 @@ class PlanOptions(TypedDict, total=False):
         provider: execution provider to be fast on, as `name[:option=value,...]`; `cpu` by default.
         threads: threads within an operator to be fast with, 1 by default.
         criterion: name of the criterion that scores atoms; by default `l2`, with samples `obs`.
-        allocation: name of the allocation; by default `uniform` for a ratio, else `global`, with
-            samples `knapsack`.
+        allocation: name of the allocation; by default `uniform`, with samples `knapsack` unless
+            the target is a ratio.
         coupling: `constrained` removes a channel for all that read it; `unconstrained` lets each
             consumer of a value drop channels of its own.
         max_copies: most Slice and Gather nodes that unconstrained pruning may add; 0 for none.

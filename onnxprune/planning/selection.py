@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from onnxprune.core.dependencies import Group, ParameterSlice
     from onnxprune.costs.network import NetworkCosts
 
+DEFAULT_ALLOCATION = "uniform"
+"""Allocation without samples: magnitudes do not tell which group can spare more than another."""
 
 _CLEARLY = 1e-4
 """Share of the parameters that makes a difference."""
@@ -35,8 +37,7 @@ class Settings:
     Attributes:
         target: what to reach.
         criterion: name of the criterion.
-        allocation: name of the allocation, "" for the target's default: `uniform` for a ratio,
-            `global` otherwise.
+        allocation: name of the allocation, "" for the default.
         limits: floors and alignment.
         allow_approximate: whether groups that change a normalisation take part.
         exclude: patterns of groups, parameters or nodes that stay.
@@ -83,7 +84,7 @@ def make_plan(
     candidates = make_candidates(analysis, settings, context, without=without)
     deps = analysis.deps
     before = analysis.cost()
-    name = settings.allocation or ("uniform" if settings.target.metric == "ratio" else "global")
+    name = settings.allocation or DEFAULT_ALLOCATION
     allocation = find_allocation(name, samples=False)
 
     def flags(counts: Sequence[int]) -> NDArray[np.bool_]:

@@ -51,7 +51,7 @@ def pruned_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pair")
     shutil.copy(MODEL, folder / "model.onnx")
     onnxprune.prune(
-        folder / "model.onnx", folder / "small.onnx", remove_macs=0.4,
+        folder / "model.onnx", folder / "small.onnx", remove_macs=0.4, allocation="global",
         plan_out=folder / "plan.json",
     )  # fmt: skip
     return folder
