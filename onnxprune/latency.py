@@ -218,10 +218,9 @@ class _Search:
                 if at_most:
                     break
                 goal, at_most = least * _NOT_QUITE, True
-            draft = self.make(replace(self.settings, target=Target("latency", 1.0 - goal)))
-            if (draft.draft.plan.digest, self.budget_s) in seen:
+            draft = self._draft(goal, seen)
+            if draft is None:
                 break
-            seen.add((draft.draft.plan.digest, self.budget_s))
             found = self._try(draft)
             if found.trusted and found.high <= wanted:
                 if self.best is None or found.ratio > self.best[1].ratio:
@@ -232,6 +231,20 @@ class _Search:
         if self.best is None:
             raise self._out_of_reach()
         return self.best
+
+    def _draft(self, goal: float, seen: set[tuple[str, float]]) -> Made | None:
+        """Return what is predicted to take a share of the time, None when that brings no more."""
+        try:
+            draft = self.make(replace(self.settings, target=Target("latency", 1.0 - goal)))
+        except TargetError:
+            if not self.iterations:
+                raise
+            return None
+        attempt = (draft.draft.plan.digest, self.budget_s)
+        if attempt in seen:
+            return None
+        seen.add(attempt)
+        return draft
 
     def _least(self) -> float:
         """Return the smallest ratio that is predicted for any cut."""

@@ -387,7 +387,7 @@ def _size(batch: Mapping[str, Array]) -> int:
 
 def _offer(curve: Curve, candidate: Candidate, clip: Callable[[int, int], int]) -> Offer:
     """Return levels of a group in steps, with the damage its curve expects."""
-    total = max(len(candidate.steps), candidate.limit + 1)
+    total = candidate.size
     wanted = {round(f * candidate.limit) for f in np.linspace(0, 1, _LEVELS)}
     counts = sorted({0, *(min(candidate.limit, clip(total, n)) for n in wanted)})
     return Offer(tuple(counts), tuple(curve.at(len(candidate.atoms(n))) for n in counts))
