@@ -16,11 +16,13 @@ BATCH = 40
 """Seeds of one test."""
 
 
-def check_batch(first: int, count: int, directory: Path) -> Counter[str]:
+def check_batch(
+    first: int, count: int, directory: Path, coupling: str = "constrained"
+) -> Counter[str]:
     """Check some seeds and count the outcomes."""
     outcomes: Counter[str] = Counter()
     for seed in range(first, first + count):
-        outcomes[check_seed(seed, directory)] += 1
+        outcomes[check_seed(seed, directory, coupling)] += 1
         for file in directory.iterdir():
             file.unlink()
     return outcomes
@@ -33,9 +35,17 @@ def test_pruned_random_graphs_equal_their_masked_originals(first: int, tmp_path:
     assert not outcomes["refused"]
 
 
+@pytest.mark.parametrize("first", [50, 90])
+def test_consumers_may_drop_channels_of_their_own(first: int, tmp_path: Path) -> None:
+    outcomes = check_batch(first, 20, tmp_path, "unconstrained")
+    assert outcomes["exact"] > 10
+    assert not outcomes["refused"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(20_000, 22_000, 250))
 def test_many_random_graphs(first: int, tmp_path: Path) -> None:
     outcomes = check_batch(first, 250, tmp_path)
-    assert outcomes["exact"] > 125
+    outcomes += check_batch(first, 100, tmp_path, "unconstrained")
+    assert outcomes["exact"] > 175
     assert not outcomes["refused"]

@@ -1,0 +1,192 @@
+"""What copies cost when every consumer drops half of its channels: four ways to write one plan.
+
+For every model one unconstrained plan is written as a naive export would (a Gather wherever a
+consumer wants some channels), in UPSCALE's order, and as onnxprune writes it; beside them stand the
+constrained plan at the same ratio, and the constrained plan that keeps as many parameters. Times
+are processor time of one thread, interleaved, sessions rebuilt; the ratio is that of medians.
+
+Usage, from the root of the repository::
+
+    python benchmarks/coupling/latency.py --models DIR [--out FILE] [--ratio R] [--rebuilds N]
+        [NAME ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import onnxruntime as ort
+
+import onnxprune
+from onnxprune.analysis import Analysis, analyze_model
+from onnxprune.core.layout import Layout, plain_layout
+from onnxprune.core.order import upscale_order
+from onnxprune.expansion import expand
+from onnxprune.io import write_model
+from onnxprune.planning.layouts import make_layout
+from onnxprune.planning.options import make_settings
+from onnxprune.planning.selection import make_plan
+from onnxprune.report.analysis import count_nodes
+from onnxprune.rewrite import rewrite
+from onnxprune.runtime.feeds import FeedRecipe
+from onnxprune.runtime.inputs import input_specs
+from onnxprune.verification import verify_cut
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+MODELS = (
+    "densenet121.ts", "resnet50.ts", "efficientnet_b0.ts", "mobilenet_v2.ts", "googlenet.ts",
+    "yolov8n.ts",
+)  # fmt: skip
+OUT = Path(__file__).parents[1] / "results" / "order" / "latency.json"
+WARM, RUNS = 2, 5
+
+
+def variants(
+    analysis: Analysis, ratio: float
+) -> dict[str, tuple[Analysis, NDArray[np.bool_], Layout]]:
+    """Return every way to write a model, with the analysis it belongs to."""
+    free = expand(analysis)
+    plan = make_plan(free, make_settings({"ratio": ratio, "criterion": "l2"}))
+    removed = free.removed_labels(plan)
+    params = free.cost(removed).params / free.cost().params
+    found = {
+        "naive": (free, removed, plain_layout(free.deps, removed)),
+        "upscale": (free, removed, make_layout(free.deps, removed, pad=False,
+                    arrange=lambda n, sets, _: upscale_order(n, sets))),
+        "ours": (free, removed, make_layout(free.deps, removed)),
+    }  # fmt: skip
+    constrained: dict[str, dict[str, Any]] = {
+        "constrained": {"ratio": ratio},
+        "constrained, same parameters": {"remove_params": 1 - params, "align": 8},
+    }
+    for name, options in constrained.items():
+        settings = make_settings({**options, "allocation": "uniform"})  # type: ignore[typeddict-item]
+        flags = analysis.removed_labels(make_plan(analysis, settings))
+        found[name] = analysis, flags, plain_layout(analysis.deps, flags)
+    return found
+
+
+def write(analysis: Analysis, layout: Layout, path: Path) -> dict[str, Any]:
+    """Write a model and return what is in it."""
+    made = rewrite(
+        analysis.proto, analysis.model.array, analysis.deps, layout, copies=analysis.copies
+    )
+    write_model(made.proto, path, source=analysis.model, arrays=made.arrays)
+    before, after = analysis.cost(), analysis.cost(layout.cut)
+    return {
+        "macs": round(after.macs / before.macs, 4),
+        "params": round(after.params / before.params, 4),
+        "nodes": count_nodes(made.proto.graph),
+        "slices": sum(c.op == "Slice" for c in made.copies),
+        "gathers": sum(c.op == "Gather" for c in made.copies),
+        "bytes_copied": sum(c.bytes for c in made.copies),
+    }
+
+
+def session(path: Path) -> ort.InferenceSession:
+    """Open a model on one thread of the CPU provider."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def measure(
+    paths: dict[str, Path], feed: dict[str, np.ndarray], rebuilds: int
+) -> dict[str, list[float]]:
+    """Return processor times in ms of every file, sessions rebuilt, in random order."""
+    times: dict[str, list[float]] = {name: [] for name in paths}
+    rng = np.random.default_rng(0)
+    for _ in range(rebuilds):
+        opened = {name: session(path) for name, path in paths.items()}
+        for turn in range(WARM + RUNS):
+            for name in rng.permutation(list(paths)).tolist():
+                start = time.thread_time()
+                opened[name].run(None, feed)
+                if turn >= WARM:
+                    times[name].append((time.thread_time() - start) * 1e3)
+    return times
+
+
+def run(model: Path, ratio: float, rebuilds: int) -> dict[str, Any]:
+    """Measure one model."""
+    analysis = analyze_model(model)
+    with tempfile.TemporaryDirectory() as folder:
+        rows, paths = {}, {"unpruned": model}
+        for name, (owner, removed, layout) in variants(analysis, ratio).items():
+            path = paths[name] = Path(folder) / f"{name}.onnx"
+            rows[name] = write(owner, layout, path)
+            rows[name]["exact"] = verify_cut(owner, removed, path).exact
+        rows["unpruned"] = {"macs": 1.0, "params": 1.0, "nodes": count_nodes(analysis.proto.graph)}
+        feed = FeedRecipe(input_specs(analysis.proto), analysis.dims[0], seed=0).make()
+        times = measure(paths, feed, rebuilds)
+    for name, found in times.items():
+        rows[name]["ms"] = round(float(np.median(found)), 3)
+    return {"model": model.stem, "rows": rows}
+
+
+def table(results: Sequence[dict[str, Any]]) -> str:
+    """Return the results as a Markdown table."""
+    columns = "model|written as|MACs|parameters|Slice|Gather|MB copied|ms|of unpruned".split("|")
+    rows = [columns, ["---"] * len(columns)]
+    for result in results:
+        whole = result["rows"]["unpruned"]["ms"]
+        for name, row in result["rows"].items():
+            rows.append([
+                result["model"], name, f"{row['macs']:.3f}", f"{row['params']:.3f}",
+                str(row.get("slices", 0)), str(row.get("gathers", 0)),
+                f"{row.get('bytes_copied', 0) / 1e6:.2f}", f"{row['ms']:.2f}",
+                f"{row['ms'] / whole:.3f}",
+            ])  # fmt: skip
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure all models; 0 when every file was exact."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", default=MODELS, metavar="NAME")
+    parser.add_argument("--models", type=Path, required=True, help="directory of NAME.onnx")
+    parser.add_argument("--out", type=Path, default=OUT, help="default: %(default)s")
+    parser.add_argument("--ratio", type=float, default=0.5, help="default: %(default)s")
+    parser.add_argument("--rebuilds", type=int, default=8, help="default: %(default)s")
+    args = parser.parse_args(argv)
+    results = []
+    for name in args.names:
+        results.append(run(args.models / f"{name}.onnx", args.ratio, args.rebuilds))
+        print(table(results[-1:]), flush=True)
+        document = {
+            "ratio": args.ratio,
+            "rebuilds": args.rebuilds,
+            "environment": {
+                "onnxprune": onnxprune.__version__, "onnxruntime": ort.__version__,
+                "machine": platform.machine(),
+            },
+            "results": results,
+        }  # fmt: skip
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(document, indent=1) + "\n")
+        args.out.with_suffix(".md").write_text(table(results))
+    rows = [row for result in results for row in result["rows"].values()]
+    return int(not all(row.get("exact", True) for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
