@@ -18,14 +18,20 @@ from onnxprune.calibration import DEFAULT_SAMPLES
 from onnxprune.core.plan import PrunePlan
 from onnxprune.drafting import Made, SampleOptions, make
 from onnxprune.drop import check_drop, search_drop
-from onnxprune.errors import InvalidConfigError, NothingToPruneError, VerificationError, printable
+from onnxprune.errors import (
+    InvalidConfigError,
+    NothingToPruneError,
+    PlanMismatchError,
+    VerificationError,
+    printable,
+)
 from onnxprune.expansion import couple
 from onnxprune.fidelity import Judge, Judgement
 from onnxprune.io import Model, load_model, write_model
 from onnxprune.io.outfile import check_destination, new_files
 from onnxprune.pair import verify_pair
 from onnxprune.planning.options import PlanOptions, make_settings, requested
-from onnxprune.planning.plans import check_plan, draft_of, read_plan
+from onnxprune.planning.plans import check_plan, draft_of, read_plan, transfer_plan
 from onnxprune.recovery.repaired import with_repaired_weights
 from onnxprune.report.pruning import report_pruning
 from onnxprune.stages import Progress, Stages
@@ -147,13 +153,15 @@ def plan(
     return made.draft.plan
 
 
-def apply(  # as the command
+def apply(  # noqa: PLR0913  # as the command
     model: ModelLike,
     plan: PrunePlan | str | Path,
     output: str | Path,
     *,
     dims: Mapping[str, int] | None = None,
     verify: bool = True,
+    retrained: bool = False,
+    plan_out: str | Path | None = None,
     report: str | Path | None = None,
     progress: Progress | None = None,
 ) -> PruneReport:
@@ -165,6 +173,8 @@ def apply(  # as the command
         output: where the pruned model is to appear.
         dims: sizes for symbolic dimensions of the inputs.
         verify: whether to compare with the masked original before anything is written.
+        retrained: whether the model may have other weights than the one the plan was made for.
+        plan_out: where to write the plan as it was carried out.
         report: where to write the report as JSON.
         progress: called with the stage, and how much of how much is done.
 
@@ -174,13 +184,18 @@ def apply(  # as the command
         InvalidConfigError: a destination cannot be written.
     """
     stages = Stages(progress)
-    out = Output(Path(output), verify=verify, report=_path(report))
+    out = Output(Path(output), verify=verify, report=_path(report), plan=_path(plan_out))
     with stages.stage("analyze"):
         analysis = analyze(model, dims=dims)
     out.check(analysis.model)
     with stages.stage("plan"):
         wanted, beside = _plan_of(plan)
+        if plan_out is not None and wanted.repair is not None:
+            message = "the plan has repaired weights, which lie beside its file"
+            raise InvalidConfigError(message, hint="copy the two files together")
         analysis = couple(analysis, wanted.coupling, wanted.forks)
+        if retrained:
+            wanted = transfer_plan(analysis, wanted)
         repaired = with_repaired_weights(analysis, wanted, beside)
         draft = draft_of(repaired, wanted, original=analysis)
     return _carry_out(Made(repaired, draft), out, stages)
@@ -212,6 +227,10 @@ def apply_to_state_dict(
     """
     analysis = analyze(model, dims=dims)
     wanted, beside = _plan_of(plan)
+    if wanted.coupling != "constrained":
+        message = "the plan lets consumers of one value drop channels of their own"
+        hint = "the framework's network reads one value everywhere: plan with constrained coupling"
+        raise PlanMismatchError(message, hint=hint)
     check_plan(analysis, wanted)
     repaired = with_repaired_weights(analysis, wanted, beside)
     return slice_state_dict(

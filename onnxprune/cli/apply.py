@@ -30,17 +30,21 @@ if TYPE_CHECKING:
 @click.option("--mapping", type=click.Path(path_type=Path), metavar="FILE",
               help="JSON that says which weights of MODEL tensors of the checkpoint follow, where "
               "names and content do not tell.")  # fmt: skip
+@click.option("--retrained", is_flag=True,
+              help="MODEL may have other weights than the one that the plan was made for.",
+              )  # fmt: skip
 @dims_option
 @verify_option
 @report_option
 @debug_option
-def apply(
+def apply(  # noqa: PLR0913  # one per option
     *,
     model: Path,
     plan: Path,
     output: Path | None,
     state_dict: tuple[Path, Path] | None,
     mapping: Path | None,
+    retrained: bool,
     dims: dict[str, int],
     check: bool,
     report: Path | None,
@@ -62,8 +66,9 @@ def apply(
     if output is not None:
         with showing_progress() as progress:
             outcome = pipeline.apply(
-                model, plan, output, dims=dims, verify=check, report=report, progress=progress
-            )
+                model, plan, output, dims=dims, verify=check, retrained=retrained, report=report,
+                progress=progress,
+            )  # fmt: skip
         show_outcome(outcome)
     if state_dict is not None:
         _show_checkpoint(

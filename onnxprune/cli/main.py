@@ -29,6 +29,8 @@ COMMANDS = {
     "verify": "onnxprune.cli.verify:verify",
     "bench": "onnxprune.cli.bench:bench",
     "mobile": "onnxprune.cli.mobile:mobile",
+    "run": "onnxprune.cli.run:run",
+    "sweep": "onnxprune.cli.sweep:sweep",
     "diff": "onnxprune.cli.diff:diff",
     "report": "onnxprune.cli.report:report",
     "check": "onnxprune.cli.check:check",

@@ -106,6 +106,58 @@ def _quality_against_macs(
     axes.xaxis.set_major_formatter(_percent)
 
 
+def pareto(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """Draw the jobs of a sweep: what was lost against what remains, and those that none beats.
+
+    Args:
+        rows: lines of a sweep's results.
+
+    Returns:
+        None when no job tells what was lost or how long it takes.
+    """
+    points = []
+    for row in rows:
+        judged = row["metric"] or row["fidelity"]
+        times = [c["ratio"] for c in row["comparisons"]]
+        if row["achieved"] is None or (judged is None and not times):
+            continue
+        left = min(times) if times else 1 - row["achieved"]["macs"]
+        lost = judged["drop"] if judged else 1 - row["achieved"]["params"]
+        points.append((float(left), float(lost), str(row["job"])))
+    if not points:
+        return None
+    timed = any(row["comparisons"] for row in rows)
+    judged = any(row["metric"] or row["fidelity"] for row in rows)
+    best = [p for p in points if not any(_beats(other, p) for other in points)]
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        rest = [p for p in points if p not in best]
+        axes.scatter(
+            [p[0] for p in rest], [p[1] for p in rest], marker="o", facecolor="white",
+            edgecolor=_GREY, label="beaten by another",
+        )  # fmt: skip
+        front = sorted(best)
+        axes.plot(
+            [p[0] for p in front], [p[1] for p in front], color=_COLOURS[0], marker="s",
+            label="beaten by none",
+        )  # fmt: skip
+        for x, y, job in points:
+            axes.annotate(job, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=8)
+        axes.set(
+            xlabel="time, original = 1" if timed else "MACs that remain, original = 1",
+            ylabel="lost" if judged else "parameters that remain, original = 1",
+        )
+        axes.legend()
+
+    return _svg("pareto", 4.2, draw)
+
+
+def _beats(one: tuple[float, float, str], other: tuple[float, float, str]) -> bool:
+    """Tell whether a point is nowhere worse and somewhere better."""
+    return one[:2] != other[:2] and one[0] <= other[0] and one[1] <= other[1]
+
+
 def latencies(comparisons: Sequence[tuple[str, ComparisonEntry]]) -> str | None:
     """Draw the ratio of each comparison with its interval."""
     if not comparisons:

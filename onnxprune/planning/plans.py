@@ -120,6 +120,33 @@ def _same_slices(first: PlanGroup, second: PlanGroup) -> bool:
     return lines[0] == lines[1]
 
 
+def transfer_plan(analysis: Analysis, plan: PrunePlan) -> PrunePlan:
+    """Return a plan for a model of the same architecture with other weights.
+
+    Args:
+        analysis: the model, trained further, say.
+        plan: the plan, made for another.
+
+    Raises:
+        PlanMismatchError: the architecture is another, or the plan repairs weights, which are not
+            these.
+    """
+    if plan.model_sha256 == analysis.model.sha256:
+        return plan
+    if plan.repair is not None:
+        message = "the plan repairs weights of the model that it was made for, and this is another"
+        hint = "make a new plan with samples, or one with --recovery none that serves both"
+        raise PlanMismatchError(message, hint=hint)
+    moved = plan.model_copy(update={"model_sha256": analysis.model.sha256})
+    try:
+        check_plan(analysis, moved)
+    except PlanMismatchError as error:
+        message = f"the plan does not fit '{printable(analysis.model.path)}': {error.message}"
+        hint = "its architecture is not the one that the plan was made for: make a new plan"
+        raise PlanMismatchError(message, hint=hint) from None
+    return moved
+
+
 def draft_of(analysis: Analysis, plan: PrunePlan, *, original: Analysis | None = None) -> Draft:
     """Carry out a plan in memory.
 
