@@ -26,7 +26,7 @@ _LIMITS = {
     "verified": "exact",
     "provenance": True,
     "max_macs_ratio": 0.3,
-    "max_bytes_ratio": 0.4,
+    "max_bytes_ratio": 0.5,
     "metric": "onnxprune.demo:accuracy",
     "max_metric_drop": 0.02,
 }
