@@ -6,6 +6,7 @@ VENV ?= .venv
 PYTEST_ARGS ?=
 
 BIN := $(VENV)/bin
+PLUGINS := $(wildcard plugins/*/pyproject.toml)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: help demo test zoo lint types check clean
@@ -80,7 +81,8 @@ $(VENV)/installed: $(VENV)/created pyproject.toml
 	@$(PIP) install --editable '.[cpu]'
 	@touch $@
 
-$(VENV)/developing: $(VENV)/installed pyproject.toml
-	@echo 'installing the test and development tools'
+$(VENV)/developing: $(VENV)/installed pyproject.toml $(PLUGINS)
+	@echo 'installing the test and development tools, and the plug-ins'
 	@$(PIP) install --group dev
+	@$(PIP) install $(addprefix --editable ./,$(dir $(PLUGINS)))
 	@touch $@

@@ -11,9 +11,11 @@ import onnxprune.rules  # noqa: F401 - registers the rules
 from onnxprune.core.cost import Cost, CostModel
 from onnxprune.core.dependencies import Dependencies, analyze_graph
 from onnxprune.core.graph import build_graph
+from onnxprune.core.registry import RULES, UPDATES
 from onnxprune.core.steps import SiteTable
 from onnxprune.errors import PlanMismatchError
 from onnxprune.io import Model, load_model
+from onnxprune.plugins import taking_part
 from onnxprune.probe import probe
 from onnxprune.rewrite.prepare import prepare
 from onnxprune.runtime.inputs import input_specs
@@ -70,6 +72,16 @@ class Analysis:
         sites = self._cache["sites"]
         assert isinstance(sites, SiteTable)
         return sites
+
+    @property
+    def plugins(self) -> dict[str, str]:
+        """Name and version of the plug-ins whose rules took part."""
+        entries = (
+            table.find(node.op, node.domain, node.since)
+            for node in self.deps.graph.all_nodes()
+            for table in (RULES, UPDATES)
+        )
+        return taking_part({e.module for e in entries if e is not None})
 
     def cost(self, removed: NDArray[np.bool_] | None = None) -> Cost:
         """Return the cost of the model, with some labels removed."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from onnxprune import plugins
 from onnxprune.errors import InvalidConfigError, PluginError, printable
 
 if TYPE_CHECKING:
@@ -75,20 +76,22 @@ def allocation(name: str, *, samples: bool = False) -> Callable[[Share], Share]:
     Raises:
         PluginError: when the name is taken.
     """
+    module = plugins.registering_module()
 
     def decorate(function: Share) -> Share:
         if name in ALLOCATIONS:
             message = f"allocation '{name}' is registered by {ALLOCATIONS[name].module} already"
             raise PluginError(message)
         summary = (function.__doc__ or "").strip().split("\n", 1)[0]
-        ALLOCATIONS[name] = Allocation(name, function, samples, function.__module__, summary)
+        ALLOCATIONS[name] = Allocation(name, function, samples, module, summary)
+        plugins.note_registration(module, "allocation", name, lambda: ALLOCATIONS.pop(name))
         return function
 
     return decorate
 
 
 def find_allocation(name: str, *, samples: bool) -> Allocation:
-    """Return an allocation by its name.
+    """Return an allocation by its name; plug-ins are loaded when it is none of ours.
 
     Args:
         name: its name.
@@ -97,6 +100,8 @@ def find_allocation(name: str, *, samples: bool) -> Allocation:
     Raises:
         InvalidConfigError: there is none, or it needs samples.
     """
+    if name not in ALLOCATIONS:
+        plugins.load_plugins(plugins.ALLOCATIONS)
     if name not in ALLOCATIONS:
         message = f"there is no allocation '{printable(name)}'"
         raise InvalidConfigError(message, hint=f"choose one of {', '.join(sorted(ALLOCATIONS))}")

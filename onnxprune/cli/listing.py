@@ -1,4 +1,4 @@
-"""`onnxprune rules`, `criteria` and `schema`: what there is."""
+"""`onnxprune rules`, `criteria`, `plugins` and `schema`: what there is."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 _KINDS = (
-    "analysis", "bench", "check", "config", "costs", "criteria", "demo", "plan", "providers",
-    "prune", "rules", "scores", "verify",
+    "analysis", "bench", "check", "config", "costs", "criteria", "demo", "plan", "plugins",
+    "providers", "prune", "rules", "scores", "verify",
 )  # fmt: skip
 
 
@@ -63,6 +63,26 @@ def criteria(json_path: Path | None) -> None:
         for entry in entries:
             table.add_row(entry.name, "needed" if entry.samples else "", entry.summary)
         show(table)
+
+
+@click.command("plugins")
+@json_option
+@debug_option
+def plugins(json_path: Path | None) -> None:
+    """List the installed plug-ins: what they add, and what is wrong with those that fail."""
+    from onnxprune.cli.console import STDOUT, show, write_document  # noqa: PLC0415
+    from onnxprune.report.listing import list_plugins  # noqa: PLC0415
+    from onnxprune.report.tables import plugin_table  # noqa: PLC0415
+
+    report = list_plugins()
+    if json_path is not None:
+        write_document(report, json_path, ())
+    if json_path == STDOUT:
+        return
+    if report.plugins:
+        show(plugin_table(report))
+    else:
+        show("No plug-in is installed.")
 
 
 @click.command()

@@ -6,6 +6,7 @@ input, 3 inconclusive or no provider, 4 a defect of this program, 130 interrupte
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import os
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from onnxprune.cli.failure import is_debug, report_failure
+from onnxprune.cli.failure import is_debug, report_failure, safe
+from onnxprune.plugins import PluginWarning
 from onnxprune.version import __version__
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ COMMANDS = {
     "providers": "onnxprune.cli.providers:providers",
     "rules": "onnxprune.cli.listing:rules",
     "criteria": "onnxprune.cli.listing:criteria",
+    "plugins": "onnxprune.cli.listing:plugins",
     "schema": "onnxprune.cli.listing:schema",
     "demo": "onnxprune.cli.demo:demo",
 }
@@ -112,6 +115,12 @@ def _reader_gone() -> int:
     return 128 + 13
 
 
+def _show_warning(message: Warning | str, *_where: Any, **_more: Any) -> None:  # noqa: ANN401
+    """Write a warning to stderr as one line, without the place in the program."""
+    with contextlib.suppress(OSError):
+        print(f"warning: {safe(str(message))}", file=sys.stderr)
+
+
 def main() -> int:
     """Run the command line of this process."""
     for stream in (sys.stdout, sys.stderr):
@@ -120,4 +129,6 @@ def main() -> int:
             stream.reconfigure(errors="backslashreplace")
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
+        warnings.filterwarnings("always", category=PluginWarning)
+        warnings.showwarning = _show_warning
     return run(sys.argv[1:])

@@ -72,11 +72,13 @@ class Contraction:
         node: the node.
         position: index of the input.
         axes: contracted axes of the input.
+        zero: index of the input that holds the value of zero of quantised data, None for 0.
     """
 
     node: Node
     position: int
     axes: tuple[int, ...]
+    zero: int | None = None
 
 
 class LabelContext:
@@ -531,9 +533,11 @@ class LabelContext:
                 kept.append(self.collapse(factor, rest))
         return tuple(kept)
 
-    def consumes(self, node: Node, position: int, axes: Iterable[int]) -> None:
-        """Note that a node sums over axes of one of its inputs."""
-        self.contractions.append(Contraction(node, position, tuple(axes)))
+    def consumes(
+        self, node: Node, position: int, axes: Iterable[int], *, zero: int | None = None
+    ) -> None:
+        """Note that a node sums over axes of one of its inputs; see `Contraction`."""
+        self.contractions.append(Contraction(node, position, tuple(axes), zero))
 
     def opaque(self, node: Node, reason: str) -> None:
         """Freeze everything that goes into a node; its outputs carry no labels."""

@@ -17,6 +17,7 @@ import numpy as np
 from onnxprune.core.context import LabelContext
 from onnxprune.core.hierarchy import Hierarchy, build_hierarchy, roots_without_cycles
 from onnxprune.core.labels import UnionFind
+from onnxprune.core.registry import RULES
 from onnxprune.core.returned import freeze_returned_shapes
 from onnxprune.core.walk import walk
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from onnxprune.core.labels import Factor, Factors, LabelArray
     from onnxprune.core.shapes import Shapes
 
-_GROUPED = {"Conv": 1, "ConvInteger": 1, "ConvTranspose": 1, "DeformConv": 1, "QLinearConv": 3}
 CARRIERS = ("Identity", "Cast", "DequantizeLinear", "QuantizeLinear")
 
 
@@ -170,9 +170,10 @@ def _conv_groups(graph: Graph) -> dict[str, int]:
     parameters = graph.all_parameters()
     found: dict[str, set[int]] = {}
     for node in graph.all_nodes():
-        position = _GROUPED.get(node.op)
+        rule = RULES.find(node.op, node.domain, node.since)
+        position = None if rule is None else rule.grouped_weight
         groups = int(node.attribute("group", 1) or 1)
-        if position is None or node.domain or position >= len(node.inputs):
+        if position is None or position >= len(node.inputs):
             continue
         key = node.inputs[position]
         while key not in parameters and key in made_by and made_by[key].op in CARRIERS:

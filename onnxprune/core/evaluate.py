@@ -22,8 +22,8 @@ KNOWN_ELEMENTS = 1 << 14
 Array = np.ndarray
 
 
-def evaluate(node: Node, inputs: Sequence[Array | None]) -> Array | None:
-    """Return the only output of a node with known inputs, None when it is not evaluated.
+def evaluate(node: Node, inputs: Sequence[Array | None]) -> tuple[Array, ...] | None:
+    """Return the outputs of a node with known inputs, None when it is not evaluated.
 
     Args:
         node: the node.
@@ -39,8 +39,8 @@ def evaluate(node: Node, inputs: Sequence[Array | None]) -> Array | None:
         return None
     if result is None:
         return None
-    array = np.asarray(result)
-    return array if array.size <= KNOWN_ELEMENTS else None
+    arrays = tuple(map(np.asarray, result if isinstance(result, tuple) else (result,)))
+    return arrays if all(a.size <= KNOWN_ELEMENTS for a in arrays) else None
 
 
 def _axes(node: Node, given: Array | None) -> list[int]:
@@ -50,6 +50,14 @@ def _axes(node: Node, given: Array | None) -> list[int]:
 
 def _unsqueeze(node: Node, data: Array, axes: Array | None = None) -> Array:
     return np.expand_dims(data, tuple(_axes(node, axes)))
+
+
+def _split(node: Node, data: Array, given: Array | None = None) -> tuple[Array, ...]:
+    axis = int(node.attribute("axis", 0))
+    size, count = data.shape[axis], len(node.outputs)
+    sizes = given.tolist() if given is not None else node.attribute("split")
+    ends = np.cumsum(sizes) if sizes else np.arange(1, count + 1) * -(-size // count)
+    return tuple(np.split(data, ends[:-1], axis))
 
 
 def _squeeze(node: Node, data: Array, axes: Array | None = None) -> Array:
@@ -219,6 +227,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "Reshape": _reshape,
     "Round": _plain(np.rint),
     "Slice": _slice,
+    "Split": _split,
     "Sqrt": _plain(np.sqrt),
     "Squeeze": _squeeze,
     "Sub": _plain(np.subtract),

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
+from onnxprune.core.registry import MACS, macs
+
 if TYPE_CHECKING:
     from onnxprune.core.context import LabelContext
     from onnxprune.core.cuts import Cuts
@@ -49,10 +51,11 @@ def mac_terms(node: Node, rank: Rank) -> list[Term]:
     A convolution counts output elements times kernel elements per output, a matrix product output
     elements times the summed size; biases, activations and pooling are not counted.
     """
-    count = _COUNTED.get(node.op) if not node.domain else None
+    count = MACS.lookup(node.op, node.domain, node.since)
     if count is None or any(rank(k) is None for k in (*node.inputs, *node.outputs[:1]) if k):
         return []
-    return count(node, rank)
+    terms: list[Term] = count(node, rank)
+    return terms
 
 
 def macs_by_node(graph: Graph, shapes: Shapes) -> dict[str, int]:
@@ -75,55 +78,68 @@ def macs_by_node(graph: Graph, shapes: Shapes) -> dict[str, int]:
     return found
 
 
-def _axes(rank: Rank, key: str, start: int = 0) -> Axes:
+def axes_from(rank: Rank, key: str, start: int = 0) -> Axes:
+    """Return the axes of a value from `start` on."""
     return tuple((key, a) for a in range(start, rank(key) or 0))
 
 
-def _convolution(weight: int) -> Callable[[Node, Rank], list[Term]]:
+def convolution_macs(weight: int) -> Callable[[Node, Rank], list[Term]]:
+    """Return a function that counts a convolution whose weight stands at an input."""
+
     def count(node: Node, rank: Rank) -> list[Term]:
-        kernel = _axes(rank, node.inputs[weight], 1)
-        return [Term(node, (*_axes(rank, node.outputs[0]), *kernel))]
+        kernel = axes_from(rank, node.inputs[weight], 1)
+        return [Term(node, (*axes_from(rank, node.outputs[0]), *kernel))]
 
     return count
 
 
+@macs("ConvTranspose")
 def _transposed(node: Node, rank: Rank) -> list[Term]:
-    return [Term(node, (*_axes(rank, node.inputs[0]), *_axes(rank, node.inputs[1], 1)))]
+    return [Term(node, (*axes_from(rank, node.inputs[0]), *axes_from(rank, node.inputs[1], 1)))]
 
 
-def _product(node: Node, rank: Rank) -> list[Term]:
+@macs("MatMul", "MatMulInteger", "QLinearMatMul")
+def product_macs(node: Node, rank: Rank) -> list[Term]:
+    """Count a product whose left operand is input 0 and has the summed axis last."""
     left = node.inputs[0]
-    return [Term(node, (*_axes(rank, node.outputs[0]), (left, (rank(left) or 1) - 1)))]
+    return [Term(node, (*axes_from(rank, node.outputs[0]), (left, (rank(left) or 1) - 1)))]
 
 
-def _gemm(node: Node, rank: Rank) -> list[Term]:
+@macs("Gemm")
+def gemm_macs(node: Node, rank: Rank) -> list[Term]:
+    """Count a product of matrices that may be transposed."""
     inner = (node.inputs[0], 0 if node.attribute("transA", 0) else 1)
-    return [Term(node, (*_axes(rank, node.outputs[0]), inner))]
+    return [Term(node, (*axes_from(rank, node.outputs[0]), inner))]
 
 
-def _recurrent(node: Node, rank: Rank) -> list[Term]:
+@macs("LSTM", "GRU", "RNN")
+def recurrent_macs(node: Node, rank: Rank) -> list[Term]:
+    """Count the gates of all steps: inputs 1 and 2 are the weights."""
     steps = ((node.inputs[0], 0), (node.inputs[0], 1))
-    return [Term(node, (*steps, *_axes(rank, weight))) for weight in node.inputs[1:3]]
+    return [Term(node, (*steps, *axes_from(rank, weight))) for weight in node.inputs[1:3]]
 
 
+@macs("Attention")
 def _attention(node: Node, rank: Rank) -> list[Term]:
     """Count the scores, and their product with the values."""
     steps = [(node.inputs[1], (rank(node.inputs[1]) or 3) - 2)]
     if node.input(4):
         steps.append((node.inputs[4], 2))
     sides = (node.inputs[0], node.outputs[0])
-    return [Term(node, (*_axes(rank, side), step)) for side in sides for step in steps]
+    return [Term(node, (*axes_from(rank, side), step)) for side in sides for step in steps]
 
 
+@macs("LinearAttention")
 def _linear_attention(node: Node, rank: Rank) -> list[Term]:
     """Count what writes, corrects and reads the state."""
     if not node.output(1) or not rank(node.outputs[1]):
         return []
-    query, key = (_axes(rank, k) for k in node.inputs[:2])
+    query, key = (axes_from(rank, k) for k in node.inputs[:2])
     width = (node.outputs[1], 3)
     return [Term(node, (*key, width), 2), Term(node, (*query, width))]
 
 
+@macs("Einsum")
 def _einsum(node: Node, rank: Rank) -> list[Term]:
     terms = str(node.attribute("equation")).replace(" ", "").partition("->")[0].split(",")
     places: dict[str, tuple[str, int]] = {}
@@ -140,21 +156,5 @@ def _einsum(node: Node, rank: Rank) -> list[Term]:
     return [Term(node, tuple(places.values()))] if len(terms) > 1 else []
 
 
-_COUNTED: dict[str, Callable[[Node, Rank], list[Term]]] = {
-    "Attention": _attention,
-    "CausalConvWithState": _convolution(1),
-    "Conv": _convolution(1),
-    "ConvInteger": _convolution(1),
-    "ConvTranspose": _transposed,
-    "DeformConv": _convolution(1),
-    "Einsum": _einsum,
-    "GRU": _recurrent,
-    "Gemm": _gemm,
-    "LSTM": _recurrent,
-    "LinearAttention": _linear_attention,
-    "MatMul": _product,
-    "MatMulInteger": _product,
-    "QLinearConv": _convolution(3),
-    "QLinearMatMul": _product,
-    "RNN": _recurrent,
-}
+macs("CausalConvWithState", "Conv", "ConvInteger", "DeformConv")(convolution_macs(1))
+macs("QLinearConv")(convolution_macs(3))

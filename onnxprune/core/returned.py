@@ -59,7 +59,9 @@ def _visible(ctx: LabelContext, path: list[Node], source: Node, axis: int, key: 
             else:
                 given = [values.get(i, ctx.probed(i)) if i else None for i in node.inputs]
                 known = all(v is not None or not i for v, i in zip(given, node.inputs, strict=True))
-                values[node.outputs[0]] = evaluate(node, given) if known else None
+                found = evaluate(node, given) if known else None
+                values.update(dict.fromkeys(node.outputs))
+                values.update(zip(node.outputs, found or (), strict=found is not None))
         result, before = values[key], ctx.probed(key)
         if result is None or before is None or not np.array_equal(result, before):
             return True

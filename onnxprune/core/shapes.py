@@ -6,6 +6,7 @@ depends on them is known to be dynamic. Shapes that depend on data stay unknown.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from onnx import TensorProto, TypeProto, helper, numpy_helper, shape_inference
 
 from onnxprune.core.evaluate import KNOWN_ELEMENTS, evaluate
 from onnxprune.core.graph import ILL_FORMED, INTERNAL, SELECT
+from onnxprune.core.infer import infer_registered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     ReadTensor = Callable[[TensorProto], np.ndarray]
 
 Shape = tuple[int, ...]
+Inferred = Sequence[tuple[int, Shape] | None]
+"""Element type and shape of each output, None where they are not known."""
 
 _INTEGERS = frozenset({TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL})
 _KNOWN_FLOATS = 8
@@ -203,7 +207,9 @@ class _Walker:
             ):
                 known = evaluate(node, given)
                 if known is not None:
-                    self.remember(node.outputs[0], known)
+                    for key, value in zip(node.outputs, known, strict=True):
+                        if key:
+                            self.remember(key, value)
                     return
             if self.quick(node):
                 return
@@ -308,8 +314,13 @@ class _Walker:
             self.disagree(node)
 
     def infer_contrib(self, node: Node) -> None:
-        """Fall back on declared types for operators without a schema here."""
-        for key in node.outputs:
+        """Ask plug-ins, then declared types, about operators without a schema here."""
+        found = infer_registered(self.out, node) or ()
+        for position, key in enumerate(node.outputs):
+            inferred = found[position] if position < len(found) else None
+            if key and inferred is not None:
+                self.out.dtypes[key], self.out.shapes[key] = inferred
+                continue
             declared = self.graph.types.get(key)
             if declared is not None:
                 self.declare(key, declared)

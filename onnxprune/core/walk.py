@@ -41,7 +41,7 @@ def _apply_rule(ctx: LabelContext, node: Node) -> None:
         ctx.opaque(node, _no_rule(node))
         for key in captures(node):
             ctx.freeze(ctx.factors(key), _no_rule(node), value=key)
-    elif not node.bodies and not _shapes_known(ctx, node):
+    elif not node.bodies and not _shapes_known(ctx, node) and not _blind(node):
         ctx.opaque(node, "a shape depends on data")
     else:
         outer, ctx.claimed = ctx.claimed, set()
@@ -66,6 +66,11 @@ def _freeze_all(ctx: LabelContext, node: Node, reason: str) -> None:
         keys.update(o for inner in graph.nodes for o in inner.outputs if o)
     for key in keys:
         ctx.freeze(ctx.factors(key), reason, value=key)
+
+
+def _blind(node: Node) -> bool:
+    entry = RULES.find(node.op, node.domain, node.since)
+    return entry is not None and entry.blind
 
 
 def _no_rule(node: Node) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from onnxprune import plugins
 from onnxprune.errors import InvalidConfigError, PluginError, printable
 
 if TYPE_CHECKING:
@@ -129,20 +130,22 @@ def criterion(name: str, *, samples: bool = False, argument: str = "") -> Callab
     Raises:
         PluginError: when the name is taken.
     """
+    module = plugins.registering_module()
 
     def decorate(function: Score) -> Score:
         if name in CRITERIA:
             message = f"criterion '{name}' is registered by {CRITERIA[name].module} already"
             raise PluginError(message)
         summary = (function.__doc__ or "").strip().split("\n", 1)[0]
-        CRITERIA[name] = Criterion(name, function, samples, argument, function.__module__, summary)
+        CRITERIA[name] = Criterion(name, function, samples, argument, module, summary)
+        plugins.note_registration(module, "criterion", name, lambda: CRITERIA.pop(name))
         return function
 
     return decorate
 
 
 def find_criterion(text: str, *, samples: bool) -> Criterion:
-    """Return the criterion that is asked for as `NAME` or `NAME:ARGUMENT`.
+    """Return the criterion that is asked for as `NAME` or `NAME:ARGUMENT`; plug-ins last.
 
     Args:
         text: how it was asked for.
@@ -153,6 +156,8 @@ def find_criterion(text: str, *, samples: bool) -> Criterion:
             samples.
     """
     name, colon, argument = text.partition(":")
+    if name not in CRITERIA:
+        plugins.load_plugins(plugins.CRITERIA)
     if name not in CRITERIA:
         message = f"there is no criterion '{printable(name)}'"
         known = (f"{c.name}:{c.argument}" if c.argument else c.name for c in CRITERIA.values())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import ValidationError
 
+from onnxprune import plugins
 from onnxprune.core.plan import PlanGroup, PrunePlan
 from onnxprune.errors import (
     InvalidModelError,
@@ -96,6 +98,7 @@ def check_plan(analysis: Analysis, plan: PrunePlan) -> NDArray[np.bool_]:
             f"'{printable(model.path)}' has {model.sha256}"
         )
         raise PlanMismatchError(message, hint="make a plan for this model with `onnxprune plan`")
+    _check_plugins(analysis, plan)
     free = plan.coupling == "unconstrained"
     if free != (analysis.coupling == "unconstrained") or (free and plan.forks is None):
         message = f"the plan has coupling '{plan.coupling}', which does not go with what it lists"
@@ -113,6 +116,21 @@ def check_plan(analysis: Analysis, plan: PrunePlan) -> NDArray[np.bool_]:
                 message, hint="the plan was edited, or made by another version; make a new one"
             )
     return removed
+
+
+def _check_plugins(analysis: Analysis, plan: PrunePlan) -> None:
+    """Refuse a plan whose plug-ins are missing; other versions of them are worth a warning."""
+    here = analysis.plugins
+    for name, version in plan.plugins.items():
+        if name not in here:
+            shown = f"{printable(name)} {printable(version)}"
+            reason = plugins.why_missing(name) or "none of its rules is used here"
+            message = f"the plan was made with rules of the plug-in {shown}: {reason}"
+            hint = f"pip install '{printable(name)}=={printable(version)}', or make a new plan"
+            raise PlanMismatchError(message, hint=hint)
+        if here[name] != version:
+            text = f"the plan was made with {printable(name)} {printable(version)}, here is "
+            warnings.warn(text + here[name], plugins.PluginWarning, 2)
 
 
 def _same_slices(first: PlanGroup, second: PlanGroup) -> bool:

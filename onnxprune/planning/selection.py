@@ -107,6 +107,7 @@ def make_plan(
     after = analysis.cost(flags(counts))
     return PrunePlan(
         model_sha256=analysis.model.sha256,
+        plugins=analysis.plugins,
         coupling=analysis.coupling,
         forks=None if analysis.coupling == "constrained" else list(analysis.forks),
         groups=[

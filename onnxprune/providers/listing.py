@@ -10,7 +10,7 @@ from onnxprune.providers.availability import Availability
 from onnxprune.providers.document import PackageEntry, ProviderEntry, ProvidersReport
 from onnxprune.providers.emulator import emulation
 from onnxprune.providers.interpreter import call_in
-from onnxprune.providers.registry import PROVIDERS
+from onnxprune.providers.registry import all_providers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,19 +31,18 @@ def list_providers(pythons: Mapping[str, Path] | None = None) -> ProvidersReport
     Args:
         pythons: Interpreters by provider's name; "" is for all others.
     """
-    chosen = {facts.name: interpreter_for(facts, pythons or {}) for facts in PROVIDERS.values()}
+    providers = all_providers()
+    chosen = {facts.name: interpreter_for(facts, pythons or {}) for facts in providers}
     found: dict[str, Availability] = {}
     version: str | None = None
     for python in dict.fromkeys(chosen.values()):
-        facts = [entry for entry in PROVIDERS.values() if chosen[entry.name] == python]
+        facts = [entry for entry in providers if chosen[entry.name] == python]
         seen, entries = _survey(python, facts)
         version = seen if python is None else version
         found |= {entry.name: one for entry, one in zip(facts, entries, strict=True)}
     return ProvidersReport(
         onnxruntime=version,
-        providers=[
-            _entry(facts, found[facts.name], chosen[facts.name]) for facts in PROVIDERS.values()
-        ],
+        providers=[_entry(facts, found[facts.name], chosen[facts.name]) for facts in providers],
     )
 
 

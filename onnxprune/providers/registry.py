@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from onnxprune import plugins
 from onnxprune.errors import InvalidConfigError, printable
 from onnxprune.providers import (
     acl,
@@ -26,7 +27,7 @@ from onnxprune.providers import (
 if TYPE_CHECKING:
     from onnxprune.providers.facts import ProviderFacts
 
-__all__ = ["PROVIDERS", "find_provider", "register_provider"]
+__all__ = ["PROVIDERS", "all_providers", "find_provider", "register_provider"]
 
 PROVIDERS: dict[str, ProviderFacts] = {}
 """Facts by name, in the order in which they are listed."""
@@ -44,10 +45,22 @@ def register_provider(facts: ProviderFacts) -> None:
             message = f"two execution providers are called '{printable(name)}'"
             raise InvalidConfigError(message)
     PROVIDERS[facts.name] = facts
+    module = plugins.registering_module()
+    plugins.note_registration(module, "provider", facts.name, lambda: _forget(facts.name))
+
+
+def _forget(name: str) -> None:
+    del PROVIDERS[name]
+
+
+def all_providers() -> tuple[ProviderFacts, ...]:
+    """Return the facts of all providers, those of plug-ins last."""
+    plugins.load_plugins(plugins.PROVIDERS)
+    return tuple(PROVIDERS.values())
 
 
 def find_provider(name: str) -> ProviderFacts:
-    """Return the facts of a provider by any name it goes by.
+    """Return the facts of a provider by any name it goes by; plug-ins come after our own.
 
     Raises:
         InvalidConfigError: There is no such provider.
@@ -57,9 +70,10 @@ def find_provider(name: str) -> ProviderFacts:
         'TensorrtExecutionProvider'
     """
     wanted = name.strip().lower().replace("-", "_")
-    for facts in PROVIDERS.values():
-        if wanted in _names(facts):
-            return facts
+    for known in (PROVIDERS.values, all_providers):
+        for facts in known():
+            if wanted in _names(facts):
+                return facts
     message = f"there is no execution provider '{printable(name)}'"
     raise InvalidConfigError(message, hint=f"choose among {', '.join(PROVIDERS)}")
 

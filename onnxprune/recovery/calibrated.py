@@ -355,6 +355,7 @@ class Calibration:
                 groups.append(plan_group(analysis, candidate.group, atoms, score))
         plan = PrunePlan(
             model_sha256=analysis.model.sha256,
+            plugins=analysis.plugins,
             coupling=analysis.coupling,
             forks=None if analysis.coupling == "constrained" else list(analysis.forks),
             groups=groups,

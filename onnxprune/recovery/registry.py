@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from onnxprune import plugins
 from onnxprune.errors import InvalidConfigError, PluginError, printable
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def recovery(
     Raises:
         PluginError: when the name is taken.
     """
+    module = plugins.registering_module()
 
     def decorate(prepare: Prepare) -> Prepare:
         if name in RECOVERIES:
@@ -87,19 +89,22 @@ def recovery(
             raise PluginError(message)
         summary = (prepare.__doc__ or "").strip().split("\n", 1)[0]
         RECOVERIES[name] = Recovery(
-            name, prepare, tuple(strengths), tuple(also), linear, prepare.__module__, summary
+            name, prepare, tuple(strengths), tuple(also), linear, module, summary
         )
+        plugins.note_registration(module, "recovery", name, lambda: RECOVERIES.pop(name))
         return prepare
 
     return decorate
 
 
 def find_recovery(name: str) -> Recovery:
-    """Return a recovery by its name.
+    """Return a recovery by its name; plug-ins are loaded when it is none of ours.
 
     Raises:
         InvalidConfigError: there is none.
     """
+    if name not in RECOVERIES:
+        plugins.load_plugins(plugins.RECOVERIES)
     if name not in RECOVERIES:
         message = f"there is no recovery '{printable(name)}'"
         raise InvalidConfigError(message, hint=f"choose one of {', '.join(sorted(RECOVERIES))}")

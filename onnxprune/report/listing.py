@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, Literal
 
 import onnxprune.rules  # noqa: F401 - registers the rules
+from onnxprune import plugins
 from onnxprune.allocation import ALLOCATIONS
 from onnxprune.core.registry import RULES
 from onnxprune.criteria import CRITERIA
 from onnxprune.recovery import RECOVERIES
 from onnxprune.recovery.registry import NONE
-from onnxprune.report.models import CriteriaReport, MethodEntry, RuleEntry, RulesReport
+from onnxprune.report.models import (
+    CriteriaReport,
+    MethodEntry,
+    PluginEntry,
+    PluginsReport,
+    RuleEntry,
+    RulesReport,
+)
 
 if TYPE_CHECKING:
     from onnxprune.allocation import Allocation
@@ -19,7 +28,8 @@ if TYPE_CHECKING:
 
 
 def list_rules() -> RulesReport:
-    """List every operator that has a rule."""
+    """List every operator that has a rule, those of plug-ins too."""
+    plugins.load_plugins(plugins.RULES)
     return RulesReport(
         rules=[
             RuleEntry(
@@ -32,7 +42,8 @@ def list_rules() -> RulesReport:
 
 
 def list_criteria() -> CriteriaReport:
-    """List the criteria, the allocations and the recoveries."""
+    """List the criteria, the allocations and the recoveries, those of plug-ins too."""
+    plugins.load_plugins(plugins.CRITERIA, plugins.ALLOCATIONS, plugins.RECOVERIES)
     return CriteriaReport(
         criteria=[
             _entry(c, f"{c.name}:{c.argument}" if c.argument else c.name, samples=c.samples)
@@ -43,6 +54,29 @@ def list_criteria() -> CriteriaReport:
             _entry(r, r.name, samples=r.name != NONE) for _, r in sorted(RECOVERIES.items())
         ],
     )
+
+
+def list_plugins() -> PluginsReport:
+    """List the installed plug-ins, all of them loaded that may be."""
+    with warnings.catch_warnings():  # the list says what is wrong with each
+        warnings.simplefilter("ignore", plugins.PluginWarning)
+        plugins.load_plugins(*plugins.GROUPS)
+    return PluginsReport(
+        plugins=[
+            PluginEntry(
+                name=p.name, distribution=p.distribution, version=p.version, group=p.group,
+                module=p.module, status=_status(p), error=p.error or None,
+                registered=sorted({name for _, name in p.registered}),
+            )
+            for p in plugins.list_plugins()
+        ]
+    )  # fmt: skip
+
+
+def _status(plugin: plugins.Plugin) -> Literal["loaded", "failed", "not allowed"]:
+    if plugin.error:
+        return "failed"
+    return "loaded" if plugin.allowed else "not allowed"
 
 
 def _entry(method: Criterion | Allocation | Recovery, name: str, *, samples: bool) -> MethodEntry:

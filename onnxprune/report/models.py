@@ -420,6 +420,38 @@ class CriteriaReport(Document):
     recoveries: list[MethodEntry] = []
 
 
+class PluginEntry(Document):
+    """An installed plug-in.
+
+    Attributes:
+        name: name of its entry point.
+        distribution: the package that it comes in.
+        version: version of the package.
+        group: what it extends.
+        module: the module that registers it.
+        status: whether it is there.
+        error: why it failed.
+        registered: names of what it adds.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    group: str
+    module: str
+    status: Literal["loaded", "failed", "not allowed"]
+    error: str | None
+    registered: list[str]
+
+
+class PluginsReport(Document):
+    """What `plugins --json` writes."""
+
+    format: Literal["onnxprune.plugins/1"] = "onnxprune.plugins/1"
+    tool: str = TOOL
+    plugins: list[PluginEntry]
+
+
 class DemoSide(Document):
     """The demonstration model before or after."""
 
@@ -447,6 +479,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "criteria": CriteriaReport,
     "demo": DemoReport,
     "plan": PrunePlan,
+    "plugins": PluginsReport,
     "prune": PruneReport,
     "rules": RulesReport,
     "scores": ScoreFile,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         DemoReport,
         FrozenEntry,
         GroupEntry,
+        PluginsReport,
         PruneReport,
         RulesReport,
         SliceEntry,
@@ -300,6 +301,22 @@ def demo_table(report: DemoReport) -> Table:
              change(first.latency_ms, second.latency_ms)),
         ],
     )  # fmt: skip
+
+
+_MOST_NAMES = 8
+
+
+def plugin_table(report: PluginsReport) -> Table:
+    """Return the installed plug-ins."""
+    table = plain_table("Plug-ins", "package", "version", "extends", "status", "adds")
+    for entry in report.plugins:
+        adds = " ".join(entry.registered)
+        if len(entry.registered) > _MOST_NAMES:
+            adds = f"{len(entry.registered)} operators or methods"
+        status = f"{entry.status}: {entry.error}" if entry.error else entry.status
+        name = entry.group.partition(".")[2]
+        table.add_row(entry.distribution, entry.version, name, status, adds or "-")
+    return table
 
 
 def rule_table(report: RulesReport) -> Table:

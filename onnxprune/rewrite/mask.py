@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 
     from onnxprune.core.dependencies import Dependencies
 
-ZERO_POINTS = {
-    ("ConvInteger", 0): 2, ("MatMulInteger", 0): 2, ("MatMulInteger", 1): 3,
-    ("QLinearConv", 0): 2, ("QLinearMatMul", 0): 2, ("QLinearMatMul", 3): 5,
-}  # fmt: skip
-"""Input that holds the value of zero of an input, for operators on quantised data."""
-
 
 def masked_model(
     proto: onnx.ModelProto, deps: Dependencies, removed: NDArray[np.bool_]
@@ -46,9 +40,8 @@ def masked_model(
         node, position = contraction.node, contraction.position
         key = node.inputs[position]
         dtype = onnx.helper.tensor_dtype_to_np_dtype(deps.settings[0].dtypes[key])
-        zero = ZERO_POINTS.get((node.op, position)) if not node.domain else None
-        if zero is None:
+        if contraction.zero is None:
             surgeon.compute_operand(node, position, [("Mul", [None, keep.astype(dtype)])])
         else:
-            surgeon.select_operand(node, position, keep, zero, dtype)
+            surgeon.select_operand(node, position, keep, contraction.zero, dtype)
     return surgeon.export()

@@ -93,10 +93,10 @@ class OperandRepair:
             inputs = [new.get(i) if i else None for i in node.inputs]
             if any(v is None and i for v, i in zip(inputs, node.inputs, strict=True)):
                 return False
-            value = evaluate(node, inputs)
-            if value is None:
+            values = evaluate(node, inputs)
+            if values is None:
                 return False
-            new[key] = value
+            new.update(zip(node.outputs, values, strict=True))
         return True
 
     def _correct(self, node: Node, position: int, changes: Sequence[Change | None]) -> None:

@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 BATCH, GROUP, IN, OUT = range(4)  # common axes of data, weight and result
 
 
-@rule("Conv", "ConvTranspose")
+@rule("Conv", "ConvTranspose", grouped_weight=1)
 def conv(ctx: LabelContext, node: Node) -> None:
     """Output and input channels; groups lose equally many, or leave whole."""
     y = channels(ctx, node, data=0, weight=1)
     ctx.set(node.outputs[0], per_channel(ctx, node, y, (2,)))
 
 
-@rule("ConvInteger")
+@rule("ConvInteger", grouped_weight=1)
 def conv_integer(ctx: LabelContext, node: Node) -> None:
     """As Conv; zero points per output channel leave with it."""
-    y = channels(ctx, node, data=0, weight=1)
+    y = channels(ctx, node, data=0, weight=1, zero=2)
     ctx.set(node.outputs[0], per_channel(ctx, node, y, (3,)))
 
 
-@rule("QLinearConv")
+@rule("QLinearConv", grouped_weight=3)
 def qlinear_conv(ctx: LabelContext, node: Node) -> None:
     """As Conv; scales and zero points per output channel leave with it."""
-    y = channels(ctx, node, data=0, weight=3)
+    y = channels(ctx, node, data=0, weight=3, zero=2)
     ctx.set(node.outputs[0], per_channel(ctx, node, y, (4, 5, 8)))
 
 
-@rule("DeformConv")
+@rule("DeformConv", grouped_weight=1)
 def deform_conv(ctx: LabelContext, node: Node) -> None:
     """As Conv; the channels of each group of offsets shrink evenly, offsets stay."""
     shape = ctx.shape(node.inputs[0]) or ()
@@ -79,18 +79,39 @@ def causal_conv(ctx: LabelContext, node: Node) -> None:
         ctx.set(key, result)
 
 
-def channels(ctx: LabelContext, node: Node, *, data: int, weight: int) -> Factors:
-    """Carry labels through a convolution whose data and weight stand at given inputs."""
+def channels(
+    ctx: LabelContext,
+    node: Node,
+    *,
+    data: int,
+    weight: int,
+    zero: int | None = None,
+    last: bool = False,
+) -> Factors:
+    """Carry labels through a convolution whose data and weight stand at given inputs.
+
+    Args:
+        ctx: the labels.
+        node: the node.
+        data: position of the data [batch, channels, ...].
+        weight: position of the weight.
+        zero: position of the zero point of quantised data.
+        last: whether channels are the last axis of data and result.
+
+    Returns:
+        Factors of the result, over axes 0 (batch) and 1 (channels).
+    """
     x_key, w_key = node.inputs[data], node.inputs[weight]
     x_shape, w_shape, y_shape = (ctx.shape(k) or () for k in (x_key, w_key, node.outputs[0]))
     groups = int(node.attribute("group", 1))
-    batch, c_in, c_out = x_shape[0], x_shape[1], y_shape[1]
+    axis = len(x_shape) - 1 if last else 1
+    batch, c_in, c_out = x_shape[0], x_shape[axis], y_shape[axis]
     if c_in % groups or c_out % groups:
         ctx.opaque(node, "channels do not divide by the group attribute")
         return ()
-    x = ctx.release(
-        ctx.factors(x_key), range(2, len(x_shape)), "a convolution needs its space whole"
-    )
+    space = [a for a in range(1, len(x_shape)) if a != axis]
+    x = ctx.release(ctx.factors(x_key), space, "a convolution needs its space whole")
+    x = ctx.shift(x, {0: 0, axis: 1})
     w = ctx.release(ctx.factors(w_key), range(2, len(w_shape)), "kernel axes stay")
     x = ctx.reshape(x, (batch, c_in), (batch, groups, c_in // groups))
     per_in, per_out = c_in // groups, c_out // groups
@@ -100,7 +121,7 @@ def channels(ctx: LabelContext, node: Node, *, data: int, weight: int) -> Factor
     else:
         w = ctx.reshape(w, (c_out, per_in), (groups, per_out, per_in))
         names = {0: GROUP, 1: OUT, 2: IN}
-    ctx.consumes(node, data, (1,))
+    ctx.consumes(node, data, (axis,), zero=zero)
     y = ctx.contract(
         [
             Operand(x, {BATCH: batch, GROUP: groups, IN: per_in}, x_key),

@@ -35,7 +35,13 @@ def matmul(ctx: LabelContext, node: Node) -> None:
 
 
 def product(
-    ctx: LabelContext, node: Node, first: int, second: int, *, gated: int | None = None
+    ctx: LabelContext,
+    node: Node,
+    first: int,
+    second: int,
+    *,
+    gated: int | None = None,
+    zero: int | None = None,
 ) -> Factors:
     """Carry labels through a (batched) matrix product of two inputs.
 
@@ -45,6 +51,7 @@ def product(
         first: position of the left operand.
         second: position of the right operand.
         gated: position of the operand that a masked run zeroes, by default the computed one.
+        zero: position of the zero point of that operand, if it is quantised.
     """
     shapes = [ctx.shape(node.inputs[p]) or () for p in (first, second)]
     ranks = [len(s) for s in shapes]
@@ -53,7 +60,8 @@ def product(
     left = [*range(batch - ranks[0] + 2, batch), row, inner] if ranks[0] > 1 else [inner]
     right = [*range(batch - ranks[1] + 2, batch), inner, column] if ranks[1] > 1 else [inner]
     position = gated_input(ctx, node, (first, second)) if gated is None else gated
-    ctx.consumes(node, position, ((left if position == first else right).index(inner),))
+    axes = ((left if position == first else right).index(inner),)
+    ctx.consumes(node, position, axes, zero=zero)
     result = ctx.contract(
         [operand(ctx, node.inputs[first], left), operand(ctx, node.inputs[second], right)],
         (inner,),
@@ -97,7 +105,8 @@ def quantised(
     if not scalar or several:
         ctx.opaque(node, "several zero points of the result or of both operands")
         return
-    result = product(ctx, node, *operands, gated=gated_input(ctx, node, scalar))
+    gated = gated_input(ctx, node, scalar)
+    result = product(ctx, node, *operands, gated=gated, zero=zeros[gated])
     whole = Operand(result, dict(enumerate(shape)), node.outputs[0])
     for owner, positions in points.items():
         for position in positions:

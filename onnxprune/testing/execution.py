@@ -15,7 +15,9 @@ from onnxprune.errors import InvalidModelError, ProviderUnavailableError
 from onnxprune.runtime.session import open_session, run_outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from onnx.reference.op_run import OpRun
 
     from onnxprune.testing.node_cases import Value
 
@@ -44,8 +46,15 @@ def run_in_runtime(model: onnx.ModelProto, feed: Mapping[str, Value]) -> Outputs
         return run_outputs(session, dict(feed))  # type: ignore[arg-type]  # lists nest in tests
 
 
-def run_in_reference(model: onnx.ModelProto, feed: Mapping[str, Value]) -> Outputs:
+def run_in_reference(
+    model: onnx.ModelProto, feed: Mapping[str, Value], *, operators: Sequence[type[OpRun]] = ()
+) -> Outputs:
     """Run a model in onnx's own evaluator.
+
+    Args:
+        model: the model.
+        feed: its inputs.
+        operators: operators that onnx does not have.
 
     Raises:
         InvalidModelError: it does not load or run.
@@ -53,7 +62,8 @@ def run_in_reference(model: onnx.ModelProto, feed: Mapping[str, Value]) -> Outpu
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
-            values = ReferenceEvaluator(model).run(None, dict(feed))
+            evaluator = ReferenceEvaluator(model, new_ops=list(operators) or None)
+            values = evaluator.run(None, dict(feed))
         except Exception as error:  # whatever an operator's implementation raises
             message = f"the reference cannot run the model: {error}"
             raise InvalidModelError(message) from error
@@ -75,10 +85,10 @@ ENGINES: tuple[Engine, ...] = (run_in_runtime, run_in_reference)
 
 
 def first_engine(
-    model: onnx.ModelProto, feed: Mapping[str, Value]
+    model: onnx.ModelProto, feed: Mapping[str, Value], engines: Sequence[Engine] = ENGINES
 ) -> tuple[Engine, Outputs] | None:
     """Return the first engine that runs a model, with the outputs; None when there is none."""
-    for engine in ENGINES:
+    for engine in engines:
         try:
             return engine, engine(model, feed)
         except (InvalidModelError, ProviderUnavailableError, MemoryError):

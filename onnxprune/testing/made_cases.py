@@ -48,6 +48,7 @@ def made_case(
     opset: int = OPSET,
     domain: str = "",
     types: dict[int, int] | None = None,
+    fixed: Sequence[int] = (),
     **attributes: Any,  # noqa: ANN401 - whatever the operator has
 ) -> NodeCase:
     """Make a case of one node.
@@ -60,6 +61,7 @@ def made_case(
         opset: version of the operator's domain.
         domain: domain of the operator.
         types: ONNX element types of inputs that NumPy's type does not tell.
+        fixed: positions of inputs that can only be initializers.
         **attributes: attributes of the node.
 
     Example:
@@ -83,7 +85,10 @@ def made_case(
     if domain:
         imports.append(helper.make_opsetid("", OPSET))
     model = helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION)
-    return NodeCase(name, model, dict(given), {}, rtol=1e-3, atol=1e-7, expanded=False)
+    return NodeCase(
+        name, model, dict(given), {}, rtol=1e-3, atol=1e-7, expanded=False,
+        fixed=frozenset(names[p] for p in fixed),
+    )  # fmt: skip
 
 
 def text_case(name: str, text: str, inputs: Sequence[Content], *, opset: int = OPSET) -> NodeCase:

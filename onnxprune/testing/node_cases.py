@@ -35,6 +35,7 @@ class NodeCase:
         rtol: Relative tolerance that onnx grants.
         atol: Absolute tolerance that onnx grants.
         expanded: Whether the node is what a function operator expands to.
+        fixed: Inputs that can only be initializers.
     """
 
     name: str
@@ -44,6 +45,7 @@ class NodeCase:
     rtol: float
     atol: float
     expanded: bool
+    fixed: frozenset[str] = frozenset()
 
     @property
     def node(self) -> onnx.NodeProto:

@@ -27,16 +27,19 @@ from onnxprune.errors import OnnxPruneError
 from onnxprune.rewrite import rewrite
 from onnxprune.rewrite.mask import masked_model
 from onnxprune.runtime.difference import measure
-from onnxprune.testing.execution import first_engine
+from onnxprune.testing.execution import ENGINES, first_engine
 from onnxprune.testing.trials import plain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from onnxprune.core.context import LabelContext
     from onnxprune.core.dependencies import Dependencies
     from onnxprune.core.labels import Factors
     from onnxprune.runtime.difference import OutputDifference
+    from onnxprune.testing.execution import Engine
     from onnxprune.testing.node_cases import Value
     from onnxprune.testing.trials import Style, Trial
 
@@ -120,8 +123,8 @@ def label_input(ctx: LabelContext, name: str, style: Style | None, seed: int) ->
     ctx.sources[name] = ctx.factors_of[name] = tuple(factors)
 
 
-def check(trial: Trial) -> Outcome:
-    """Remove something and compare."""
+def check(trial: Trial, engines: Sequence[Engine] = ENGINES) -> Outcome:
+    """Remove something and compare, in the first engine that runs the case."""
     try:
         model = model_of(trial)
         deps = analyze_trial(trial, model)
@@ -130,7 +133,7 @@ def check(trial: Trial) -> Outcome:
         if not count:
             return Outcome()
         full = {n: v for n, v in trial.case.inputs.items() if n not in trial.constants}
-        found = first_engine(masked_model(model, deps, removed), full)
+        found = first_engine(masked_model(model, deps, removed), full, engines)
         if found is None:
             return Outcome()  # nothing runs it, so nothing can be compared
         engine, wanted = found

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from onnxprune.testing.node_cases import NodeCase
 
+_OPERAND_TYPES = (np.dtype(np.int64), np.dtype(np.int32), np.dtype(np.bool_))
 _UNFED = frozenset(
     {TensorProto.INT4, TensorProto.UINT4, TensorProto.INT2, TensorProto.UINT2,
      TensorProto.FLOAT4E2M1}
@@ -94,7 +95,12 @@ def _draw_style(rank: int, rng: np.random.Generator) -> Style | None:
 
 def operand_inputs(case: NodeCase) -> frozenset[str]:
     """Return the inputs that can only hold shapes, indices or flags."""
-    schema = onnx.defs.get_schema(case.node.op_type, case.opset, case.node.domain)
+    try:
+        schema = onnx.defs.get_schema(case.node.op_type, case.opset, case.node.domain)
+    except onnx.defs.SchemaError:  # of another domain: lengths, positions, flags
+        return frozenset(
+            n for n in plain(case) if np.asarray(case.inputs[n]).dtype in _OPERAND_TYPES
+        )
     types = {c.type_param_str: c.allowed_type_strs for c in schema.type_constraints}
     found = set()
     for position, name in enumerate(case.node.input):
@@ -106,11 +112,11 @@ def operand_inputs(case: NodeCase) -> frozenset[str]:
 
 
 def unfed_inputs(case: NodeCase) -> frozenset[str]:
-    """Return the inputs that can only be initializers: empty ones, and types that cannot be fed."""
+    """Return the inputs that can only be initializers: empty ones, types that cannot be fed."""
     return frozenset(
         n
         for n in plain(case)
-        if not np.size(case.inputs[n]) or _elements(case, n) in _UNFED  # type: ignore[arg-type]
+        if n in case.fixed or not np.size(case.inputs[n]) or _elements(case, n) in _UNFED  # type: ignore[arg-type]
     )
 
 

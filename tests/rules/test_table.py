@@ -20,11 +20,13 @@ def test_every_operator_has_a_rule_or_a_reason() -> None:
 
 def test_every_rule_is_of_a_known_operator() -> None:
     known = {s.name for s in onnx.defs.get_all_schemas_with_history() if s.domain == ""}
-    assert {e.op for e in RULES if e.domain == ""} <= known
+    own = [e for e in RULES if e.module.startswith("onnxprune.")]
+    assert {e.op for e in own if e.domain == ""} <= known
 
 
 def test_every_rule_says_what_passes() -> None:
-    assert [e.op for e in RULES if not e.summary.endswith(".")] == []
+    own = [e for e in RULES if e.module.startswith("onnxprune.")]
+    assert [e.op for e in own if not e.summary.endswith(".")] == []
 
 
 def test_reasons_complete_a_sentence() -> None:
