@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from onnx import TypeProto, helper, numpy_helper, shape_inference
 
+from onnxprune.core.graph import ILL_FORMED
 from onnxprune.core.registry import SHAPES
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def infer_registered(shapes: Shapes, node: Node) -> Inferred | None:
         return None
     try:
         found: Inferred = function(shapes, node)
-    except (ValueError, IndexError, TypeError, ZeroDivisionError):  # shapes that do not fit
+    except ILL_FORMED:  # shapes that do not fit
         return ()
     return found
 

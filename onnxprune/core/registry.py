@@ -185,8 +185,7 @@ def update(*ops: str, domain: str = "", since: int = 1) -> Callable[[Update], Up
 def shapes(*ops: str, domain: str, since: int = 1) -> Callable[[Infer], Infer]:
     """Register how element types and shapes of outputs follow from inputs, None when unknown.
 
-    Raises of the function that speak of shapes that do not fit (ValueError, IndexError, TypeError)
-    make the outputs unknown.
+    Errors that shapes which do not fit bring about (`ILL_FORMED`) make the outputs unknown.
     """
     return _registering(SHAPES, ops, domain, since, plugins.registering_module())
 
