@@ -80,6 +80,20 @@ def test_a_changed_baseline_is_noticed(pair: Path, cli: Callable) -> None:
     assert "made for a model with SHA-256" in verified["message"]
 
 
+@pytest.mark.parametrize(("values", "seen"), [((), "nothing"), (("a", "b"), "2 values")])
+def test_provenance_is_said_once(
+    values: tuple[str, ...], seen: str, pair: Path, cli: Callable
+) -> None:
+    model = onnx.load(pair / "small.onnx")
+    del model.metadata_props[:]
+    for value in values:
+        model.metadata_props.add(key="onnxprune.source_sha256", value=value)
+    onnx.save(model, pair / "bare.onnx")
+    result = cli("check", "bare.onnx", *BASE, "--provenance")
+    assert result.code == 1
+    assert f"{seen} is said in metadata onnxprune.source_sha256" in result.out
+
+
 def test_proof(pair: Path, cli: Callable) -> None:
     proof = (*BASE, "--verified", "--format", "json")
     for plan in ((), ("--plan", "plan.json")):

@@ -102,7 +102,8 @@ def _judge(
     if not found.self_test.passed:
         trouble = _UNEVEN
     elif found.rebuilds < protocol.rebuilds:
-        trouble = f"{found.rebuilds} of {protocol.rebuilds} rebuilds were done in the time"
+        trouble = f"{found.rebuilds} of {protocol.rebuilds} rebuilds were done in the "
+        trouble += f"{protocol.time_budget_s:g} s that there were"
     detail = f"attempt {attempt}" if attempt > 1 else ""
     return within(name, limit, found.ratio, found.ci95, trouble=trouble, detail=detail)
 

@@ -47,7 +47,12 @@ def check_provenance(job: Job) -> list[CheckEntry]:
 
 def _entry(job: Job, name: str, key: str, wanted: str, *, what: str, hint: str) -> CheckEntry:
     seen = [entry.value for entry in job.pruned.proto.metadata_props if entry.key == key]
-    # More than one is as good as none: nobody can say which of them counts.
-    value = printable(seen[0]) if len(seen) == 1 else f"{len(seen) or 'no'} values"
-    message = f"'{printable(job.path)}' says {key} = {value}; wanted is {wanted}, the {what}"
+    if len(seen) == 1:
+        value = printable(seen[0])
+        message = f"'{printable(job.path)}' says {key} = {value}; wanted is {wanted}, the {what}"
+    else:  # more than one is as good as none: nobody can say which of them counts
+        value = f"{len(seen)} values" if seen else "nothing"
+        message = f"{value} is said in metadata {key} of '{printable(job.path)}'; wanted is "
+        message += f"{wanted}, the {what}"
+        hint = "make it with `onnxprune prune` or `apply`, and let nothing drop its metadata"
     return decide(name, wanted, value, kept=seen == [wanted], message=message, hint=hint)
