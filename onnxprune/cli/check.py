@@ -126,7 +126,7 @@ def _places(formats: tuple[str, ...], output: Path | None) -> dict[str, Path | N
         message = "nothing to write: -o is for what --format names"
         raise click.UsageError(message)
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
+        _make_folder(output)
     places = {}
     for name in dict.fromkeys(formats):
         file_name = FORMATS[name].file_name
@@ -137,6 +137,16 @@ def _places(formats: tuple[str, ...], output: Path | None) -> dict[str, Path | N
         message = "several formats at once need a folder: -o DIR"
         raise click.UsageError(message)
     return places
+
+
+def _make_folder(folder: Path) -> None:
+    from onnxprune.errors import InvalidConfigError, printable  # noqa: PLC0415  # not for --help
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"folder '{printable(folder)}' cannot be made: {error.strerror}"
+        raise InvalidConfigError(message, hint="name another with -o") from None
 
 
 def _write(report: CheckReport, places: dict[str, Path | None]) -> None:

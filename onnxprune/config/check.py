@@ -24,6 +24,8 @@ _Number = Annotated[float | None, Metavar("X")]
 _File = Annotated[ConfigPath | None, Metavar("FILE")]
 _Positive = Annotated[float, Field(gt=0)]
 _PositiveShare = Annotated[float, Field(gt=0, le=1)]
+_Ratios = Annotated[dict[str, _Positive], Field(min_length=1)]
+_Shares = Annotated[dict[str, _PositiveShare], Field(min_length=1)]
 
 PerProvider = float | dict[str, float]
 """One number for every provider, or one for each by its name."""
@@ -66,12 +68,12 @@ class Limits(Section):
     allow_opsets: Annotated[list[int | str] | None, Metavar("N", many=True)] = Field(
         None, min_length=1, description="The only opsets: 17, or `domain:1` outside of ai.onnx."
     )
-    max_latency_ratio: Annotated[
-        _Positive | dict[str, _Positive] | None, Metavar("[PROVIDER=]R", many=True)
-    ] = Field(
-        None,
-        description="Upper end that the interval of the latency may have; for every provider, or "
-        "by name.",
+    max_latency_ratio: Annotated[_Positive | _Ratios | None, Metavar("[PROVIDER=]R", many=True)] = (
+        Field(
+            None,
+            description="Upper end that the interval of the latency may have; for every provider, or "
+            "by name.",
+        )
     )
     max_load_ratio: _Ratio = Field(
         None, description="Upper end that the interval of the load time may have."
@@ -83,7 +85,7 @@ class Limits(Section):
         None, description="Largest memory of a process that loads and runs PRUNED."
     )
     min_provider_share: Annotated[
-        _PositiveShare | dict[str, _PositiveShare] | None, Metavar("[PROVIDER=]X", many=True)
+        _PositiveShare | _Shares | None, Metavar("[PROVIDER=]X", many=True)
     ] = Field(None, description="Least share of the nodes that runs on the provider.")
     max_relative_error: _Amount = Field(
         None,

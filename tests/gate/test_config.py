@@ -25,6 +25,7 @@ REFUSED = [
     ("[check]\nmax-macs-ratio = 0.5\nmax_macs_ratio = 0.6", "given twice", ""),
     ("[check]\nmax-latency-ratio = {cpu = 'x'}", "'check.max-latency-ratio.cpu' is 'x'", ""),
     ("[check]\nmax-latency-ratio = {cpu = -1}", "'check.max-latency-ratio.cpu' is -1", ""),
+    ("[check]\nmax-latency-ratio = {}", "'check.max-latency-ratio' is {}", ""),
     ("[check]\nverified = 'maybe'", "'exact' or 'approximate'", ""),
     ("[check]\nallow-ops = []", "'check.allow-ops' is []", ""),
     ("[check]\nmin-agreement = 1.5", "'check.min-agreement' is 1.5", ""),
