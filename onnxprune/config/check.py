@@ -71,8 +71,8 @@ class Limits(Section):
     max_latency_ratio: Annotated[_Positive | _Ratios | None, Metavar("[PROVIDER=]R", many=True)] = (
         Field(
             None,
-            description="Upper end that the interval of the latency may have; for every provider, or "
-            "by name.",
+            description="Upper end that the interval of the latency may have; for every provider, "
+            "or by name.",
         )
     )
     max_load_ratio: _Ratio = Field(
