@@ -14,7 +14,7 @@ import onnxprune
 from onnxprune.config import Limits
 from onnxprune.demo import CALIBRATION
 from onnxprune.errors import InternalError, ProviderUnavailableError
-from onnxprune.gate.probes import PROBES, latency
+from onnxprune.gate.probes import PROBES, footprint, latency
 from onnxprune.gate.probes.registry import Probe
 
 if TYPE_CHECKING:
@@ -187,8 +187,9 @@ def test_metric(line: str, code: int, fragment: str, pair: Path, cli: Callable) 
     assert "hello" not in result.out
 
 
-def test_footprint(pair: Path, cli: Callable) -> None:
+def test_footprint(pair: Path, cli: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     assert pair
+    monkeypatch.setattr(footprint, "_ROUNDS", 2)
     limits = ("--max-memory", "100GB", "--max-load-ratio", "1e6", "--max-memory-ratio", "1e6")
     result = cli("check", "small.onnx", *BASE, *limits, "--format", "json")
     assert result.code == 0, result.out
