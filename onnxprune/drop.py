@@ -46,6 +46,30 @@ def check_drop(options: PlanOptions, max_drop: float | None, *, judged: bool) ->
     return PlanOptions(**{**options, "remove_macs": 0.5})
 
 
+def measure_drop(made: Made, judge: Judge, *, beside: Path, stages: Stages) -> float:
+    """Return what a draft loses.
+
+    Args:
+        made: the draft.
+        judge: tells what was lost; it has samples that were held back, or a metric.
+        beside: the draft is written into a temporary directory beside this path.
+        stages: times the measuring.
+    """
+    model, rewritten = made.analysis.model, made.draft.rewritten
+    with (
+        stages.stage("measure") as step,
+        tempfile.TemporaryDirectory(prefix=".onnxprune-", dir=beside.absolute().parent) as folder,
+    ):
+        path = Path(folder) / "trial.onnx"
+        write_model(
+            rewritten.proto, path, source=model, arrays=rewritten.arrays,
+            external=model.external or None,
+        )  # fmt: skip
+        drop = judge.judge(path, progress=step).drop
+    assert drop is not None
+    return drop
+
+
 def search_drop(
     trial: Callable[[PlanOptions], Made],
     options: PlanOptions,
@@ -78,21 +102,7 @@ def search_drop(
             made = trial(PlanOptions(**{**options, "remove_macs": fraction}))
         except NothingToPruneError as error:
             raise TargetError(error.message, hint=error.hint) from error
-        model, rewritten = made.analysis.model, made.draft.rewritten
-        with (
-            stages.stage("measure") as step,
-            tempfile.TemporaryDirectory(
-                prefix=".onnxprune-", dir=beside.absolute().parent
-            ) as folder,
-        ):
-            path = Path(folder) / "trial.onnx"
-            write_model(
-                rewritten.proto, path, source=model, arrays=rewritten.arrays,
-                external=model.external or None,
-            )  # fmt: skip
-            drop = judge.judge(path, progress=step).drop
-        assert drop is not None
-        return drop, made
+        return measure_drop(made, judge, beside=beside, stages=stages), made
 
     found = search(attempt, limit)
     return found.result, found.steps

@@ -16,6 +16,7 @@ from onnxprune.bench.protocol import Protocol
 from onnxprune.bench.run import benchmark as run_benchmark
 from onnxprune.calibration import DEFAULT_SAMPLES
 from onnxprune.core.plan import PrunePlan
+from onnxprune.couplings import couplings, least_drop
 from onnxprune.drafting import Made, SampleOptions, make
 from onnxprune.drop import check_drop, search_drop
 from onnxprune.errors import (
@@ -132,12 +133,12 @@ def plan(
     """
     stages = Stages(progress)
     given = SampleOptions.of(calibration, calibration_entry, samples, recovery)
-    make_settings(options, samples=given.source is not None)  # mistakes first
+    settings = make_settings(options, samples=given.source is not None)  # mistakes first
     if given.source is not None and recovery != "none" and output is None:
         message = "a plan made with samples has repaired weights, which lie beside its file"
         raise InvalidConfigError(message, hint="give it a file, or recovery none")
     with stages.stage("analyze"):
-        analysis = couple(analyze(model, dims=dims), options.get("coupling", "constrained"))
+        [analysis] = couplings(analyze(model, dims=dims), settings, judged=False)
     if output is not None:
         check_destination(Path(output), analysis.model.identities)
     collected = given.collect(analysis, seed=options.get("seed", 0))
@@ -299,7 +300,7 @@ def prune(  # noqa: PLR0913  # as the command
     stages = Stages(progress)
     given = SampleOptions.of(calibration, calibration_entry, samples, recovery)
     target = check_drop(options, max_drop, judged=given.source is not None or metric is not None)
-    make_settings(target, samples=given.source is not None)  # mistakes first
+    settings = make_settings(target, samples=given.source is not None)  # mistakes first
     out = Output(Path(output), verify=verify, report=_path(report), plan=_path(plan_out))
     with stages.stage("load"):
         source = load(model) if isinstance(model, str | Path) else model
@@ -307,18 +308,23 @@ def prune(  # noqa: PLR0913  # as the command
     out.check(loaded)
     loaded.begin_digest()
     with stages.stage("analyze"):
-        analysis = couple(analyze(source, dims=dims), options.get("coupling", "constrained"))
+        analysis = analyze(source, dims=dims)
     collected = given.collect(analysis, seed=options.get("seed", 0))
     judge = Judge(loaded, () if collected is None else collected.held, metric or "")
     judge.begin()
+    with stages.stage("analyze"):
+        choices = couplings(analysis, settings, judged=bool(judge.held or judge.metric))
 
     def trial(wanted: PlanOptions) -> Made:
-        with stages.stage("plan" if collected is None else "calibrate") as step:
-            return make(
-                analysis, wanted, collected, recovery=recovery,
-                weights_name=f"{(out.plan or out.path).name}.safetensors",
-                data_name=f"{out.path.name}.data", progress=step,
-            )  # fmt: skip
+        def draft(choice: Analysis) -> Made:
+            with stages.stage("plan" if collected is None else "calibrate") as step:
+                return make(
+                    choice, wanted, collected, recovery=recovery,
+                    weights_name=f"{(out.plan or out.path).name}.safetensors",
+                    data_name=f"{out.path.name}.data", progress=step,
+                )  # fmt: skip
+
+        return least_drop(choices, draft, judge, beside=out.path, stages=stages)
 
     steps: list[SearchStep] | None = None
     try:

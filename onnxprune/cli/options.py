@@ -90,9 +90,9 @@ _PLAN = (
                  help="Which group gives how much; by default uniform, with --calibration "
                  "knapsack unless --ratio is given."),
     click.option("--coupling", default="constrained", show_default=True,
-                 type=click.Choice(["constrained", "unconstrained"]), metavar="NAME",
+                 type=click.Choice(["constrained", "unconstrained", "auto"]), metavar="NAME",
                  help="constrained removes a channel for all its consumers at once; unconstrained "
-                 "lets every consumer drop channels of its own."),
+                 "lets every consumer drop channels of its own; auto does so where it pays."),
     click.option("--max-copies", type=int, metavar="N",
                  help="Unconstrained: add at most this many Slice and Gather nodes."),
     click.option("--no-copies", "max_copies", flag_value=0, type=int,

@@ -29,8 +29,8 @@ _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
-Coupling: TypeAlias = Literal["constrained", "unconstrained"]
-COUPLINGS: tuple[Coupling, ...] = ("constrained", "unconstrained")
+Coupling: TypeAlias = Literal["constrained", "unconstrained", "auto"]
+COUPLINGS: tuple[Coupling, ...] = ("constrained", "unconstrained", "auto")
 
 
 class PlanOptions(TypedDict, total=False):
@@ -48,7 +48,7 @@ class PlanOptions(TypedDict, total=False):
         allocation: name of the allocation; by default `uniform`, with samples `knapsack` unless
             the target is a ratio.
         coupling: `constrained` removes a channel for all that read it; `unconstrained` lets each
-            consumer of a value drop channels of its own.
+            consumer of a value drop channels of its own; `auto` does so where it pays.
         max_copies: most Slice and Gather nodes that unconstrained pruning may add; 0 for none.
         allow_approximate: whether groups take part whose removal changes a normalisation.
         align: what is kept of a group is a multiple of this; "auto" takes the provider's step, and

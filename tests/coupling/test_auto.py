@@ -1,0 +1,74 @@
+"""What `--coupling auto` decides, with and without samples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import onnxprune
+from onnxprune.allocation import Target
+from onnxprune.analysis import analyze_model
+from onnxprune.couplings import least_drop
+from onnxprune.errors import NothingToPruneError
+from onnxprune.planning.costs import default_costs
+from onnxprune.planning.segments import choose_forks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RATIO = Target("ratio", 0.5)
+
+
+def test_consumers_are_free_where_time_costs_nothing(residual_net: Path) -> None:
+    analysis = analyze_model(residual_net)
+    costs = default_costs()
+    free = dict.fromkeys((k for k in type(costs).model_fields if k[-3:] in ("_ns", "_us")), 0.0)
+    assert choose_forks(analysis, RATIO, costs=costs.model_copy(update=free))
+
+
+def test_they_are_tied_where_copies_are_dear(residual_net: Path) -> None:
+    analysis = analyze_model(residual_net)
+    dear = dict.fromkeys(("slice_ns", "gather_ns", "node_us"), 1e9)
+    assert not choose_forks(analysis, RATIO, costs=default_costs().model_copy(update=dear))
+
+
+@pytest.mark.parametrize("coupling", ["auto", "unconstrained"])
+def test_every_coupling_writes_an_exact_file(
+    net: Path, tmp_path: Path, coupling: onnxprune.planning.options.Coupling
+) -> None:
+    report = onnxprune.prune(net, tmp_path / "out.onnx", remove_macs=0.4, coupling=coupling)
+    assert report.verified is not None
+    assert report.verified.exact
+
+
+def test_the_draft_that_loses_least_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drops = {"first": 0.10, "alike": 0.099, "better": 0.05}
+    monkeypatch.setattr("onnxprune.couplings.measure_drop", lambda made, *_, **__: drops[made])
+
+    def best(*names: str) -> object:
+        def draft(name: object) -> object:
+            if name == "nothing":
+                raise NothingToPruneError("nothing")
+            return name
+
+        return least_drop(names, draft, None, beside=tmp_path, stages=None)  # type: ignore[arg-type]
+
+    assert best("first", "alike") == "first"
+    assert best("first", "better") == "better"
+    assert best("nothing", "first") == "first"
+    with pytest.raises(NothingToPruneError):
+        best("nothing", "nothing")
+
+
+def test_with_samples_both_are_tried(residual_net: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    feeds = [{"x": rng.normal(size=(1, 3, 6, 6)).astype(np.float32)} for _ in range(24)]
+    report = onnxprune.prune(
+        residual_net, tmp_path / "out.onnx", remove_macs=0.4, coupling="auto", calibration=feeds
+    )
+    assert report.verified is not None
+    assert report.verified.exact
