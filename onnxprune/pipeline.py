@@ -31,10 +31,12 @@ from onnxprune.fidelity import Judge, Judgement
 from onnxprune.io import Model, load_model, write_model
 from onnxprune.io.outfile import check_destination, new_files
 from onnxprune.pair import verify_pair
+from onnxprune.planning.layouts import read_layout
 from onnxprune.planning.options import PlanOptions, make_settings, requested
 from onnxprune.planning.plans import check_plan, draft_of, read_plan, transfer_plan
 from onnxprune.recovery.repaired import with_repaired_weights
 from onnxprune.report.pruning import report_pruning
+from onnxprune.report.streams import StreamEntry, stream_entries
 from onnxprune.stages import Progress, Stages
 from onnxprune.staging import Staging
 from onnxprune.state_dict import StateDictReport, slice_state_dict
@@ -422,6 +424,45 @@ def benchmark(  # noqa: PLR0913  # as the command
         dims=dims, batch=batch, require_share=require_share, tolerance=tolerance,
         pythons=pythons, protocol=Protocol(time_budget_s=time_budget_s), progress=progress,
     )  # fmt: skip
+
+
+make_plan = plan  # where `plan` is the name of an argument
+
+
+def order(
+    model: ModelLike,
+    *,
+    plan: PrunePlan | str | Path | None = None,
+    dims: Mapping[str, int] | None = None,
+    progress: Progress | None = None,
+    **options: Unpack[PlanOptions],
+) -> list[StreamEntry]:
+    """Show what the consumers of every stream read of it, and in which order it stands.
+
+    Args:
+        model: a model, its file, or its analysis.
+        plan: an unconstrained plan or its file; without it one is made by the options.
+        dims: sizes for symbolic dimensions of the inputs.
+        progress: called with the stage, and how much of how much is done.
+        options: one target, and how to meet it, where no plan is given.
+
+    Raises:
+        InvalidConfigError: a plan and a target are given, or none of them.
+        PlanMismatchError: the plan is for another model.
+    """
+    stages = Stages(progress)
+    if plan is not None and requested(options):
+        message = f"a plan is given, and {' and '.join(requested(options))} as well"
+        raise InvalidConfigError(message, hint="give one of them")
+    if plan is None:
+        plan = make_plan(model, dims=dims, progress=progress, **options)
+    with stages.stage("analyze"):
+        wanted, _ = _plan_of(plan)
+        analysis = couple(analyze(model, dims=dims), wanted.coupling, wanted.forks)
+        check_plan(analysis, wanted)
+        removed = analysis.removed_labels(wanted)
+        layout = read_layout(analysis.deps, removed, wanted.layout or ())
+    return stream_entries(analysis, layout)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ COMMANDS = {
     "plan": "onnxprune.cli.plan:plan",
     "apply": "onnxprune.cli.apply:apply",
     "verify": "onnxprune.cli.verify:verify",
+    "order": "onnxprune.cli.order:order",
     "bench": "onnxprune.cli.bench:bench",
     "mobile": "onnxprune.cli.mobile:mobile",
     "run": "onnxprune.cli.run:run",
