@@ -133,6 +133,34 @@ def test_repair_is_exact_and_better_than_none(network, tmp_path, metric):
     assert errors["least-squares"] <= errors["bias"]
 
 
+def test_no_operator_is_worse_off_on_held_back_samples(network):
+    settings = Settings(Target("ratio", 0.4), criterion="obs")
+    done = Calibration(
+        analyze_model(network), settings, [{"x": samples(24)}], "least-squares"
+    ).run()
+    assert {r.node for r in done.repairs}
+    assert all(r.error <= r.before for r in done.repairs)
+
+
+def test_quantised_weights_are_refused_with_the_reason(tmp_path):
+    weight = np.random.default_rng(0).integers(-9, 9, (8, 12)).astype(np.int8)
+    nodes = [
+        helper.make_node("DequantizeLinear", ["q", "scale"], ["w"]),
+        helper.make_node("MatMul", ["x", "w"], ["h"], name="layer"),
+        helper.make_node("Relu", ["h"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 12])],
+        [numpy_helper.from_array(weight, "q"), numpy_helper.from_array(np.float32(0.1), "scale")],
+    )  # fmt: skip
+    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+    onnx.save(model, tmp_path / "q.onnx")
+    found = find_sites(analyze_model(tmp_path / "q.onnx").deps)
+    assert found.refused == {"layer": "its weight is behind DequantizeLinear"}
+
+
 def test_the_same_samples_give_the_same_weights_in_a_child(network):
     analysis = analyze_model(network)
     settings = Settings(Target("macs", 0.3), criterion="obs")

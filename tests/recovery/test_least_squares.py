@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from onnxprune.recovery.clipped import Clip
 from onnxprune.recovery.greedy import View, greedy_order, make_view
 from onnxprune.recovery.moments import Folds, Moments, total
+from onnxprune.recovery.registry import RECOVERIES
 from onnxprune.recovery.solve import refit
 
 
@@ -111,3 +114,24 @@ def test_clipping_hides_what_lies_beyond_its_bounds():
     moved = wanted + clip.excess(wanted, got)
     np.testing.assert_array_equal(moved, [-5.0, 0.0, 3.0, 9.0, 6.0])
     assert clip.loss(wanted, got) == 1 + 1 + 4
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    rows=st.integers(4, 60),
+    features=st.integers(1, 12),
+    outputs=st.sampled_from([1, 3, 60]),
+    noise=st.sampled_from([0.0, 1.0, 30.0]),
+    recovery=st.sampled_from(sorted(RECOVERIES)),
+)
+def test_no_recovery_is_worse_than_none_on_held_back_samples(
+    seed, rows, features, outputs, noise, recovery
+):
+    rng = np.random.default_rng(seed)
+    x, weight = rng.normal(size=(rows, features)) + 1, rng.normal(size=(features, outputs))
+    y = x @ weight + noise * rng.normal(size=(rows, outputs))
+    folds = Folds([moments(x[i::4], y[i::4]) for i in range(4)])
+    bias = np.zeros((1, outputs))
+    found = refit(folds, weight[None], bias, free=True, methods=RECOVERIES[recovery].methods)
+    assert found.error <= found.before
