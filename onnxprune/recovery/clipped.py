@@ -2,6 +2,8 @@
 
 Where the original is below zero in front of a ReLU, every negative value is as good. The target
 there follows the fit, and fit and target take turns. How often is decided on held-back samples.
+Zhang et al., Accelerating Very Deep Convolutional Networks for Classification and Detection (arXiv
+1505.06798), reconstruct in front of a ReLU in this way.
 """
 
 from __future__ import annotations

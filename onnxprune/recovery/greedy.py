@@ -3,6 +3,10 @@
 Optimal brain surgeon with exact downdates: an atom's cost is the rise of the least-squares error of
 every consumer when its features leave and all remaining weights are refitted; after each removal
 inverse moments and weights are brought up to date.
+
+Hassibi and Stork, Second order derivatives for network pruning (NIPS 1992), for the surgeon; in
+blocks, with the objective `tr(W_j^T ([G^-1]_jj)^-1 W_j) / 2` and the joint update of several at a
+time, Meng et al., OSSCAR (arXiv 2403.12983). Adding up the consumers of a group is our own.
 """
 
 from __future__ import annotations

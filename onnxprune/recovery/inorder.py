@@ -1,7 +1,8 @@
 """Walk a network in order: choose what leaves at a group's first consumer, repair every consumer.
 
 The input of a consumer is that of the network as pruned and repaired so far, the target is what the
-original computes there. Nothing is cut: what leaves is zeroed in the weights that read it.
+original computes there. Nothing is cut: what leaves is zeroed in the weights that read it. OSSCAR
+(arXiv 2403.12983) takes moments on the pruned stream and targets on the dense one, too.
 """
 
 from __future__ import annotations

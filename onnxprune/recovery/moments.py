@@ -228,7 +228,8 @@ def _sums(left: Array, right: Array, roots: Array) -> Moments:
 
 def _around(rows: Array, roots: Array, *, constant: bool) -> tuple[Array, Array]:
     """Return rows less some value near their mean, with a last feature of one, and that value."""
-    pivot = rows[:, :: max(1, rows.shape[1] // _PIVOT_ROWS)].mean(axis=1, dtype=np.float32)
+    some = slice(None, None, max(1, rows.shape[1] // _PIVOT_ROWS))
+    pivot = np.average(rows[:, some], axis=1, weights=np.square(roots[some])).astype(np.float32)
     moved = np.ones((*rows.shape[:2], rows.shape[2] + constant), np.float32)
     np.subtract(rows, pivot[:, None, :], out=moved[:, :, : rows.shape[2]])
     moved *= roots[:, None]
