@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 import onnxprune.rules  # noqa: F401 - registers the rules
+from onnxprune.core.branches import Branch, find_branches
 from onnxprune.core.cost import Cost, CostModel
 from onnxprune.core.dependencies import Dependencies, analyze_graph
 from onnxprune.core.graph import build_graph
 from onnxprune.core.registry import RULES, UPDATES
 from onnxprune.core.steps import SiteTable
-from onnxprune.errors import PlanMismatchError
+from onnxprune.errors import PlanMismatchError, printable
 from onnxprune.io import Model, load_model
 from onnxprune.plugins import taking_part
 from onnxprune.probe import probe
@@ -21,7 +22,7 @@ from onnxprune.rewrite.prepare import prepare
 from onnxprune.runtime.inputs import input_specs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     import onnx
@@ -83,15 +84,42 @@ class Analysis:
         )
         return taking_part({e.module for e in entries if e is not None})
 
-    def cost(self, removed: NDArray[np.bool_] | None = None) -> Cost:
-        """Return the cost of the model, with some labels removed."""
-        if removed is not None:
-            return self.cost_model.of(removed)
+    @property
+    def branches(self) -> tuple[Branch, ...]:
+        """Residual branches that can leave as wholes."""
+        if "branches" not in self._cache:
+            self._cache["branches"] = find_branches(self.deps)
+        branches = self._cache["branches"]
+        assert isinstance(branches, tuple)
+        return branches
+
+    def cost(self, removed: NDArray[np.bool_] | None = None, *, dead: Collection[int] = ()) -> Cost:
+        """Return the cost of the model, with some labels and some nodes removed."""
+        if removed is not None or dead:
+            return self.cost_model.of(removed, dead=dead)
         if "whole" not in self._cache:
             self._cache["whole"] = self.cost_model.of()
         whole = self._cache["whole"]
         assert isinstance(whole, Cost)
         return whole
+
+    def removed_branches(self, plan: PrunePlan) -> tuple[Branch, ...]:
+        """Return the branches that a plan removes.
+
+        Raises:
+            PlanMismatchError: when the plan speaks of branches that this model does not have.
+        """
+        known = {b.id: b for b in self.branches} if plan.branches else {}
+        for entry in plan.branches:
+            branch = known.get(entry.id)
+            seen = None if branch is None else (branch.node.outputs[0], branch.value, branch.nodes)
+            if seen != (entry.add, entry.value, tuple(entry.removed)):
+                message = (
+                    f"the plan removes branch '{printable(entry.id)}', which the model has not"
+                )
+                message += ", or not so"
+                raise PlanMismatchError(message, hint="make a plan for this model")
+        return tuple(known[entry.id] for entry in plan.branches)
 
     def removed_labels(self, plan: PrunePlan) -> NDArray[np.bool_]:
         """Return one flag per label for what a plan removes.

@@ -10,7 +10,7 @@ from onnxprune.report.models import VerifyReport
 from onnxprune.report.pruning import finite
 from onnxprune.verification import Verification, verify_cut
 from onnxprune.verification.equivalence import verify_outputs
-from onnxprune.verification.reconstruct import reconstruct
+from onnxprune.verification.reconstruct import missing_branches, reconstruct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import onnx
 
     from onnxprune.analysis import Analysis
+    from onnxprune.core.branches import Branch
     from onnxprune.core.plan import PrunePlan
     from onnxprune.io import Model
 
@@ -44,11 +45,14 @@ def verify_pair(
     """
     source: Literal["given", "reconstructed"] | None = "given" if plan is not None else None
     removed = None
+    branches: tuple[Branch, ...] = ()
     if plan is not None:
         check_plan(original or analysis, plan)
         removed = analysis.removed_labels(plan)
+        branches = analysis.removed_branches(plan)
     approximate = plan is not None and any(not g.exact for g in plan.groups)
     if removed is None:
+        branches = missing_branches(analysis, pruned)
         removed = reconstruct(analysis, pruned)
         source = None if removed is None else "reconstructed"
     failures = _interface(analysis.model.proto.graph, pruned.proto.graph)
@@ -56,7 +60,7 @@ def verify_pair(
         if removed is None:
             found = verify_outputs(analysis, pruned.path, progress=progress)
         else:
-            found = verify_cut(analysis, removed, pruned.path, progress=progress)
+            found = verify_cut(analysis, removed, pruned.path, progress=progress, branches=branches)
     except VerificationError as error:  # the pruned file cannot be loaded or run
         failures.append(error.message)
         found = Verification(exact=False, sound=False, max_abs=0.0, max_rel=0.0, feeds=0)

@@ -533,7 +533,7 @@ def _carry_out(
             with stages.stage("verify") as step:
                 verification = verify_cut(
                     analysis, draft.removed, staging.path, progress=step,
-                    workspace=staging.directory,
+                    workspace=staging.directory, branches=draft.branches,
                 )  # fmt: skip
             _require(verification, draft.plan, output.path)
         judgement = Judgement()

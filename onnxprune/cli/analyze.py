@@ -70,6 +70,7 @@ def analyze(
 def _tables(report: AnalysisReport) -> list[RenderableType]:
     from onnxprune.cli.console import rows_on_screen  # noqa: PLC0415
     from onnxprune.report import tables  # noqa: PLC0415
+    from onnxprune.report.branches import branch_table  # noqa: PLC0415
 
     most = rows_on_screen()
     parts: list[RenderableType] = []
@@ -81,6 +82,8 @@ def _tables(report: AnalysisReport) -> list[RenderableType]:
     parts.append(tables.total_table(report))
     if report.totals.params.frozen or report.totals.macs.frozen:
         parts.append(tables.frozen_table(report))
+    if report.branches:
+        parts.append(branch_table(report))
     for reason, number in tables.approximate_reasons(report)[:5]:
         parts.append(f"  approximate: {number} groups, as at {reason}")
     parts.append("  Shares overlap: a weight between two groups depends on both.")

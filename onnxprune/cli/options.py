@@ -42,6 +42,19 @@ def _parse_align(
     return int(value)
 
 
+def _parse_depth(
+    _ctx: click.Context, _param: click.Parameter, value: str | None
+) -> int | Literal["auto"] | None:
+    if value is None:
+        return None
+    if value == "auto":
+        return "auto"
+    if not value.isdecimal() or not int(value):
+        message = f"'{value}' is neither a whole number from 1 nor auto"
+        raise click.BadParameter(message)
+    return int(value)
+
+
 def _set_debug(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001  # click's signature
     if value:
         ctx.meta[is_debug.__name__] = True
@@ -89,6 +102,9 @@ _PLAN = (
     click.option("--allocation", metavar="NAME",
                  help="Which group gives how much; by default uniform, with --calibration "
                  "knapsack unless --ratio is given."),
+    click.option("--depth", callback=_parse_depth, metavar="N|auto",
+                 help="Remove N residual branches as wholes, or as many as are cheaper than "
+                 "channels; needs --calibration."),
     click.option("--coupling", default="constrained", show_default=True,
                  type=click.Choice(["constrained", "unconstrained", "auto"]), metavar="NAME",
                  help="constrained removes a channel for all its consumers at once; unconstrained "

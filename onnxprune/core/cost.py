@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from onnx import TensorProto
 
+from onnxprune.core.branches import readers_of
 from onnxprune.core.cuts import Cuts
 from onnxprune.core.graph import PER_INDEX_TYPES
 from onnxprune.core.macs import Term, mac_terms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from numpy.typing import NDArray
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from onnxprune.core.graph import Graph, Node
 
     Size = Callable[[str, int], int]
+    _Entry = tuple[str, int, int]
 
 _BITS: dict[int, int] = {
     TensorProto.FLOAT: 32, TensorProto.DOUBLE: 64, TensorProto.FLOAT16: 16,
@@ -60,8 +62,10 @@ class CostModel:
         self._graphs = [(g, self._terms(g)) for g in deps.graph.walk()]
         self._terms_of = {id(g): t for g, t in self._graphs}
         self._holders_of = {id(g): [n for n in g.nodes if n.bodies] for g, _ in self._graphs}
-        self._fixed_params = self._fixed_bits = 0
-        self._variable: list[tuple[str, int, int]] = []
+        self._family = {*self._copies, *self._copies.values()}
+        self._fixed: list[_Entry] = []
+        self._readers = readers_of(deps)
+        self._variable: list[_Entry] = []
         for key, parameter in deps.ctx.parameters.items():
             if parameter.dtype not in PER_INDEX_TYPES:
                 continue
@@ -70,8 +74,7 @@ class CostModel:
                 self._variable.append((key, len(parameter.shape), bits))
             else:
                 count = math.prod(parameter.shape)
-                self._fixed_params += count
-                self._fixed_bits += count * bits
+                self._fixed.append((key, count, bits))
 
     def _rank(self, key: str) -> int | None:
         shape = self._shapes.shape(key)
@@ -81,35 +84,58 @@ class CostModel:
         terms = [t for node in graph.nodes for t in mac_terms(node, self._rank)]
         return [t.reduced(self._deps.ctx, self._shapes) for t in terms]
 
-    def of(self, removed: NDArray[np.bool_] | None = None) -> Cost:
-        """Return the cost with some labels removed (none by default)."""
+    def of(self, removed: NDArray[np.bool_] | None = None, *, dead: Collection[int] = ()) -> Cost:
+        """Return the cost with some labels removed (none by default).
+
+        Args:
+            removed: one flag per label.
+            dead: numbers of nodes of the main graph that leave as wholes.
+        """
         if removed is None:
             removed = np.zeros(len(self._deps.roots), bool)
         cuts = Cuts(self._deps.ctx, removed, self._shapes)
-        params, size_bits = self._fixed_params, self._fixed_bits
-        for key, rank, bits in self._variable:
-            if self._merged(key, removed):
+        params = size_bits = 0
+        stored: set[tuple[str, bytes]] = set()
+        for key, count, bits in self._alive(self._fixed, dead):
+            if not self._again(stored, key, b""):
+                params += count
+                size_bits += count * bits
+        for key, rank, bits in self._alive(self._variable, dead):
+            if key in self._family and self._again(stored, key, self._cut(key, removed)):
                 continue
             count = math.prod(cuts.size(key, axis) for axis in range(rank))
             params += count
             size_bits += count * bits
-        return Cost(self._macs(self._deps.graph, cuts), params, size_bits // 8)
+        return Cost(self._macs(self._deps.graph, cuts, dead), params, size_bits // 8)
 
-    def _merged(self, key: str, removed: NDArray[np.bool_]) -> bool:
-        """Tell whether a copied vector is cut as its original, so that one of them is stored."""
-        original = self._copies.get(key)
-        if original is None:
+    def _alive(self, entries: list[_Entry], dead: Collection[int]) -> list[_Entry]:
+        """Return the parameters that do not leave with all their readers."""
+        if not dead:
+            return entries
+        gone = {k for k, readers in self._readers.items() if all(n in dead for n in readers)}
+        return [e for e in entries if e[0] not in gone]
+
+    def _again(self, stored: set[tuple[str, bytes]], key: str, cut: bytes) -> bool:
+        """Tell whether a copied vector is stored already: of those cut alike one is."""
+        if key not in self._family:
             return False
-        sources, nothing = self._deps.ctx.sources, np.zeros((), bool)
-        own, other = (
-            np.logical_or.reduce([removed[f.labels] for f in sources.get(k, ())] or [nothing])
-            for k in (key, original)
-        )
-        return bool((own == other).all())
+        mine = (self._copies.get(key, key), cut)
+        seen = mine in stored
+        stored.add(mine)
+        return seen
 
-    def _macs(self, graph: Graph, cuts: Cuts) -> int:
-        total = sum(t.count(cuts) for t in self._terms_of[id(graph)])
+    def _cut(self, key: str, removed: NDArray[np.bool_]) -> bytes:
+        sources = self._deps.ctx.sources.get(key, ())
+        flags = [removed[f.labels] for f in sources] or [np.zeros((), bool)]
+        cut = np.logical_or.reduce(flags)
+        return bytes(cut.tobytes()) if cut.any() else b""
+
+    def _macs(self, graph: Graph, cuts: Cuts, dead: Collection[int] = ()) -> int:
+        terms = self._terms_of[id(graph)]
+        total = sum(t.count(cuts) for t in terms if t.node.index not in dead)
         for node in self._holders_of[id(graph)]:
+            if node.index in dead:
+                continue
             inner = [self._macs(body, cuts) for body in node.bodies.values()]
             if node.op == "If":
                 total += max(inner, default=0)
@@ -129,12 +155,13 @@ class CostModel:
             return shape[axes[0]] if shape else 1
         return 1
 
-    def by_node(self, removed: NDArray[np.bool_]) -> dict[str, int]:
-        """Return multiply-accumulates by node (scope and name) under a cut."""
+    def by_node(self, removed: NDArray[np.bool_], *, dead: Collection[int] = ()) -> dict[str, int]:
+        """Return multiply-accumulates by node (scope and name) under a cut, 0 for dead ones."""
         cuts = Cuts(self._deps.ctx, removed, self._shapes)
         found: dict[str, int] = {}
         for _, terms in self._graphs:
             for term in terms:
                 name = f"{term.node.scope}{term.node.name}"
-                found[name] = found.get(name, 0) + term.count(cuts)
+                gone = not term.node.scope and term.node.index in dead
+                found[name] = found.get(name, 0) + (0 if gone else term.count(cuts))
         return found

@@ -57,6 +57,26 @@ class PlanLayout(BaseModel):
     order: list[int] | None = None
 
 
+class PlanBranch(BaseModel):
+    """A residual branch that leaves as a whole.
+
+    Attributes:
+        id: its id in the analysis.
+        add: output of the addition that it ends in.
+        value: the summand that leaves.
+        removed: names of the nodes that leave with it.
+        score: why it was chosen.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    add: str
+    value: str
+    removed: list[str]
+    score: dict[str, Any] = Field(default_factory=dict)
+
+
 class PlanRepair(BaseModel):
     """Repaired weights that belong to a plan: a safetensors file beside it.
 
@@ -85,6 +105,7 @@ class PrunePlan(BaseModel):
         forks: the values whose consumers do so.
         layout: what is kept unread and in which order channels stand, by group.
         groups: what leaves.
+        branches: residual branches that leave as wholes; absent in the file when there are none.
         settings: how the plan was made.
         plugins: name and version of plug-ins that took part.
         predicted: fractions of macs and params that remain.
@@ -100,6 +121,7 @@ class PrunePlan(BaseModel):
     forks: list[str] | None = None
     groups: list[PlanGroup]
     layout: list[PlanLayout] | None = None
+    branches: list[PlanBranch] = Field(default_factory=list)
     settings: dict[str, Any] = Field(default_factory=dict)
     plugins: dict[str, str] = Field(default_factory=dict)
     predicted: dict[str, float] = Field(default_factory=dict)
@@ -110,6 +132,8 @@ class PrunePlan(BaseModel):
         data = self.model_dump(mode="json", exclude_none=True)
         groups = data.pop("groups")
         layout = data.pop("layout", None)
+        if not self.branches:
+            del data["branches"]
         head = json.dumps(data, indent=1)[:-2]
         lines = []
         for group in groups:

@@ -34,7 +34,7 @@ COUPLINGS: tuple[Coupling, ...] = ("constrained", "unconstrained", "auto")
 
 
 class PlanOptions(TypedDict, total=False):
-    """Keyword arguments that say what to remove; exactly one of the first five is given.
+    """Keyword arguments that say what to remove; one of the first five is given, or `depth`.
 
     Attributes:
         ratio: fraction of every group that leaves.
@@ -50,6 +50,8 @@ class PlanOptions(TypedDict, total=False):
         coupling: `constrained` removes a channel for all that read it; `unconstrained` lets each
             consumer of a value drop channels of its own; `auto` does so where it pays.
         max_copies: most Slice and Gather nodes that unconstrained pruning may add; 0 for none.
+        depth: how many residual branches leave as wholes, before or instead of channels; "auto"
+            where they compete with channels for the target.
         allow_approximate: whether groups take part whose removal changes a normalisation.
         align: what is kept of a group is a multiple of this; "auto" takes the provider's step, and
             so does a target on latency by default.
@@ -71,6 +73,7 @@ class PlanOptions(TypedDict, total=False):
     allocation: str | None
     coupling: Coupling
     max_copies: int | None
+    depth: int | Literal["auto"] | None
     allow_approximate: bool
     align: int | Literal["auto"] | None
     min_channels: int
@@ -100,6 +103,7 @@ def make_settings(options: PlanOptions, *, samples: bool = False) -> Settings:
     allocation = options.get("allocation") or ""
     if allocation:
         find_allocation(allocation, samples=samples)
+    depth = _depth(options, coupling, samples=samples)
     seed = options.get("seed", 0)
     if seed < 0:
         message = f"seed is {seed}, wanted is a whole number from 0"
@@ -120,6 +124,7 @@ def make_settings(options: PlanOptions, *, samples: bool = False) -> Settings:
         seed=seed,
         coupling=coupling,
         max_copies=copies,
+        depth=depth,
     )
 
 
@@ -137,10 +142,32 @@ def _coupling(options: PlanOptions) -> tuple[Coupling, int | None]:
     return coupling, copies
 
 
+def _depth(options: PlanOptions, coupling: Coupling, *, samples: bool) -> int | Literal["auto"]:
+    """Return how many residual branches leave, 0 for none."""
+    depth = options.get("depth") or 0
+    if not depth:
+        return 0
+    if not samples:
+        message = "depth chooses residual branches with samples, and there are none"
+        raise InvalidConfigError(message, hint="give some with --calibration")
+    if depth != "auto" and depth < 0:
+        message = f"depth is {depth}, wanted is a whole number from 1, or auto"
+        raise InvalidConfigError(message)
+    if coupling != "constrained" or options.get("max_latency_ratio") is not None:
+        message = "depth does not go with unconstrained coupling or a latency as the target"
+        raise InvalidConfigError(message, hint="give remove_macs, remove_params or max_bytes")
+    allocation = options.get("allocation") or "knapsack"
+    if depth == "auto" and (options.get("ratio") is not None or allocation != "knapsack"):
+        message = "depth auto lets branches compete with channels, which is for allocation knapsack"
+        raise InvalidConfigError(message, hint="give remove_macs, remove_params or max_bytes")
+    return depth
+
+
 def requested(options: PlanOptions) -> dict[str, Any]:
     """Return the target as it was given, by its name."""
     given: dict[str, Any] = dict(options)
-    return {name: given[name] for name in TARGETS if given.get(name) is not None}
+    found = {name: given[name] for name in TARGETS if given.get(name) is not None}
+    return found or ({"depth": given["depth"]} if given.get("depth") else {})
 
 
 def parse_size(text: int | str, name: str = "max_bytes") -> int:
@@ -171,6 +198,8 @@ def parse_size(text: int | str, name: str = "max_bytes") -> int:
 
 def _target(options: PlanOptions) -> Target:
     given = requested(options)
+    if isinstance(given.pop("depth", None), int):
+        return Target("macs", 0.0)  # branches alone
     if len(given) != 1:
         seen = " and ".join(given) if given else "none of them"
         message = f"wanted is one target of {', '.join(TARGETS)}; given is {seen}"

@@ -23,7 +23,7 @@ from onnxprune.io.fill import fill_model
 from onnxprune.io.wire import pieces_size
 from onnxprune.planning.layouts import describe_layout, make_layout, read_layout
 from onnxprune.planning.selection import make_plan, plan_group
-from onnxprune.rewrite import Rewritten, rewrite
+from onnxprune.rewrite import Rewritten, bypass, rewrite
 from onnxprune.version import __version__
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onnxprune.analysis import Analysis
+    from onnxprune.core.branches import Branch
     from onnxprune.core.layout import Layout
     from onnxprune.planning.selection import Settings
 
@@ -53,6 +54,7 @@ class Draft:
             ignoring a channel because a copy without it would cost more.
         rewritten: the pruned model, stamped with its provenance.
         dropped: groups that could not follow a cut and stay, with the reason.
+        branches: residual branches that leave.
     """
 
     plan: PrunePlan
@@ -60,6 +62,7 @@ class Draft:
     cut: NDArray[np.bool_]
     rewritten: Rewritten
     dropped: Mapping[str, str]
+    branches: tuple[Branch, ...] = ()
 
 
 def read_plan(path: Path) -> PrunePlan:
@@ -104,6 +107,7 @@ def check_plan(analysis: Analysis, plan: PrunePlan) -> NDArray[np.bool_]:
         message = f"the plan has coupling '{plan.coupling}', which does not go with what it lists"
         raise PlanMismatchError(message, hint="the plan was edited; make a new one")
     removed = analysis.removed_labels(plan)
+    analysis.removed_branches(plan)
     groups = {g.id: g for g in analysis.deps.groups}
     for entry in plan.groups:
         group = groups[entry.id]
@@ -182,9 +186,10 @@ def draft_of(analysis: Analysis, plan: PrunePlan, *, original: Analysis | None =
         layout = make_layout(analysis.deps, removed)
     else:
         layout = read_layout(analysis.deps, removed, plan.layout)
-    rewritten = _rewrite(analysis, layout)
+    branches = analysis.removed_branches(plan)
+    rewritten = bypass(_rewrite(analysis, layout), branches)
     stamp(rewritten.proto, analysis, plan)
-    return Draft(plan, removed, layout.cut, rewritten, {})
+    return Draft(plan, removed, layout.cut, rewritten, {}, branches)
 
 
 def make_draft(analysis: Analysis, settings: Settings, *, data_name: str) -> Draft:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -47,6 +47,7 @@ class Settings:
         max_copies: most copies of channels that may be added, None for as many as pay.
         costs: what the network takes on a provider, for a target on latency.
         align_source: where the alignment is known from, "" when it was given.
+        depth: how many residual branches leave as wholes, "auto" where they compete with channels.
     """
 
     target: Target
@@ -61,6 +62,7 @@ class Settings:
     max_copies: int | None = None
     costs: NetworkCosts | None = None
     align_source: str = ""
+    depth: int | Literal["auto"] = 0
 
 
 def make_plan(
@@ -140,19 +142,25 @@ def describe_score(settings: Settings, context: ScoreContext, group: Group) -> d
     return {"criterion": settings.criterion, **({"note": note} if note else {})}
 
 
-def what_remains(analysis: Analysis, settings: Settings, removed: NDArray[np.bool_]) -> float:
+def what_remains(
+    analysis: Analysis,
+    settings: Settings,
+    removed: NDArray[np.bool_],
+    dead: Collection[int] = (),
+) -> float:
     """Return what a cut leaves of what the target speaks of: a fraction of the model, or bytes.
 
     Args:
         analysis: the model.
         settings: the target, and what it is measured with.
         removed: one flag per label.
+        dead: numbers of nodes that leave as wholes.
     """
     metric = settings.target.metric
     if metric == "latency":
         assert settings.costs is not None
         return settings.costs.ratio(analysis.deps, removed)
-    before, now = analysis.cost(), analysis.cost(removed)
+    before, now = analysis.cost(), analysis.cost(removed, dead=dead)
     if metric == "bytes":
         return analysis.model.size_bytes - (before.bytes - now.bytes)
     if metric == "macs":
@@ -354,6 +362,8 @@ def describe_settings(settings: Settings, allocation: str) -> dict[str, Any]:
         found["max_group_ratio"] = settings.limits.max_group_ratio
     if settings.align_source:
         found["align_source"] = settings.align_source
+    if settings.depth:
+        found["depth"] = settings.depth
     if settings.allow_approximate:
         found["allow_approximate"] = True
     for name in ("exclude", "only"):

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onnxprune.allocation import AllocationContext, find_allocation, solve
-from onnxprune.allocation.knapsack import Offer
+from onnxprune.allocation.knapsack import Offer, knapsack
 from onnxprune.analysis import Analysis, analyze_model
+from onnxprune.core.branches import dead_nodes, readers_of
 from onnxprune.core.dependencies import analyze_graph
 from onnxprune.core.graph import build_graph
 from onnxprune.core.plan import PrunePlan
@@ -35,6 +36,7 @@ from onnxprune.recovery.activity import consumer_stats
 from onnxprune.recovery.branches import inline_branches
 from onnxprune.recovery.curves import Curve, group_curve
 from onnxprune.recovery.dense import dense_moments
+from onnxprune.recovery.depth import Removed, Thinner
 from onnxprune.recovery.folds import fold_batches
 from onnxprune.recovery.inorder import InOrder, Outcome, Repaired
 from onnxprune.recovery.probe_network import Network
@@ -188,7 +190,9 @@ class Calibration:
         self._analysis, self._settings, self._recovery = analysis, settings, recovery
         read, specs = analysis.model.array, input_specs(analysis.proto)
         single = single_samples(feeds, specs)
-        proto, self._deps = inline_branches(analysis.proto, analysis.deps, read, single)
+        proto, self._deps = analysis.proto, analysis.deps
+        if not settings.depth:  # residual branches are known by their place in the file
+            proto, self._deps = inline_branches(proto, analysis.deps, read, single)
         self._program = Program(proto, read)
         self._groups = choose_groups(analysis, settings, without=without)
         self._found = find_sites(self._deps)
@@ -200,6 +204,8 @@ class Calibration:
         self._context = replace(
             score_context(analysis, settings), gates=self._label_gates, greedy=self._greedy
         )
+        self._removed: list[Removed] = []
+        self._dead: frozenset[int] = frozenset()
 
     def run(self, progress: Progress | None = None) -> Calibrated:
         """Return the plan and the repaired weights."""
@@ -208,6 +214,9 @@ class Calibration:
         if allocation == "knapsack" and settings.target.metric == "ratio":
             allocation = "uniform"
         start = time.perf_counter()
+        if isinstance(settings.depth, int) and settings.depth:
+            self._leave(self._thinner().take(settings.depth))
+            start = self._lap("depth", start)
         greedy, weighed = self._criterion.name == "obs", allocation == "knapsack"
         ordered = weighed or (greedy and allocation != "uniform")
         dense = self._dense(everywhere=ordered) if greedy or weighed else {}
@@ -218,18 +227,70 @@ class Calibration:
         flat = [_flat(g) for g in self._groups]  # the walk scores every group itself
         curves = self._curves(dense, probe=weighed) if ordered else flat
         candidates = [self._candidate(c.group, c.scores) for c in curves]
-        usable = [i for i, c in enumerate(candidates) if c.limit]
-        if not usable:
+        if settings.depth == "auto":
+            self._leave(self._compete(curves, candidates))
+        there = {g.id for g in self._groups}
+        usable = [i for i, c in enumerate(candidates) if c.limit and c.group.id in there]
+        if not usable and not self._removed:
             message = "nothing can be removed under these limits"
             raise NothingToPruneError(message, hint="lower --min-channels or --align")
         curves, candidates = [curves[i] for i in usable], [candidates[i] for i in usable]
         start = self._lap("scores", start)
-        counts = self._counts(allocation, curves, candidates)
+        counts = self._counts(allocation, curves, candidates) if candidates else []
         wanted = {c.group.id: n for c, n in zip(candidates, counts, strict=True)}
         start = self._lap("allocation", start)
         outcome = self._walk(candidates, wanted, dense, progress)
         self._lap("recovery", start)
         return self._result(candidates, outcome, allocation)
+
+    # ---- residual branches ---------------------------------------------------------------------
+
+    def _thinner(self) -> Thinner:
+        analysis = self._analysis
+        return Thinner(self._program, analysis.deps, analysis.branches, self._few_batches())
+
+    def _leave(self, removed: list[Removed]) -> None:
+        """Take branches out: what only they need is neither chosen from nor repaired."""
+        deps, settings = self._analysis.deps, self._settings
+        self._removed = removed
+        self._dead = dead_nodes(deps, [r.branch for r in removed])
+        self._found = self._found.without(self._dead)
+        readers = readers_of(deps)
+        alone = settings.target.metric == "macs" and settings.target.amount == 0
+        self._groups = [
+            g for g in self._groups
+            if not alone and any(readers.get(s.parameter, set()) - self._dead for s in g.slices)
+        ]  # fmt: skip
+
+    def _compete(self, curves: Sequence[Curve], candidates: Sequence[Candidate]) -> list[Removed]:
+        """Let branches and channels share out the target, and return the branches that leave.
+
+        What a branch costs is measured without the repair that follows, what channels cost with
+        it, so that a branch leaves only where it is the cheaper one for certain.
+        """
+        thinner = self._thinner()
+        branches = thinner.branches
+        damages = {b: thinner.damage([b]) for b in branches}
+        offers = [
+            _offer(curve, candidate, self._settings.limits.clip)
+            for curve, candidate in zip(curves, candidates, strict=True)
+        ]
+        offers += [Offer((0, 1), (0.0, damages[b])) for b in branches]
+
+        def remaining(counts: Sequence[int]) -> float:
+            taken = [b.dead for b, n in zip(branches, counts[len(curves) :], strict=True) if n]
+            flags = self._flags(candidates, counts[: len(curves)])
+            return what_remains(
+                self._analysis, self._settings, flags, frozenset[int]().union(*taken)
+            )
+
+        counts = knapsack(offers, self._settings.target.goal, remaining)[len(curves) :]
+        chosen = [b for b, n in zip(branches, counts, strict=True) if n]
+        chosen.sort(key=lambda b: damages[b])
+        together = [thinner.damage(chosen[: i + 1]) for i in range(len(chosen))]
+        return thinner.describe(list(zip(chosen, together, strict=True)))
+
+    # ---- channels ------------------------------------------------------------------------------
 
     def _lap(self, name: str, start: float) -> float:
         now = time.perf_counter()
@@ -303,7 +364,9 @@ class Calibration:
         analysis, target, limits = self._analysis, self._settings.target, self._settings.limits
 
         def remaining(counts: Sequence[int]) -> float:
-            return what_remains(analysis, self._settings, self._flags(candidates, counts))
+            return what_remains(
+                analysis, self._settings, self._flags(candidates, counts), self._dead
+            )
 
         def offers() -> list[Offer]:
             pairs = zip(curves, candidates, strict=True)
@@ -338,6 +401,7 @@ class Calibration:
         walk = InOrder(
             self._deps, self._stream(), self._read, [c.group for c in candidates],
             choose, dense=dense, settings=repair, most=most,
+            removed=[r.branch for r in self._removed],
         )  # fmt: skip
         return walk.run(progress)
 
@@ -346,7 +410,7 @@ class Calibration:
     ) -> Calibrated:
         analysis, settings = self._analysis, self._settings
         removed = analysis.deps.removed_labels(np.unique(analysis.deps.roots[outcome.removed]))
-        before, after = analysis.cost(), analysis.cost(removed)
+        before, after = analysis.cost(), analysis.cost(removed, dead=self._dead)
         groups = []
         for candidate in candidates:
             atoms = candidate.group.atoms[outcome.removed[candidate.group.atoms]]
@@ -359,6 +423,7 @@ class Calibration:
             coupling=analysis.coupling,
             forks=None if analysis.coupling == "constrained" else list(analysis.forks),
             groups=groups,
+            branches=[r.entry() for r in self._removed],
             settings={
                 **describe_settings(settings, allocation),
                 "recovery": self._recovery, "samples": sum(_size(b) for b in self._batches),

@@ -8,14 +8,16 @@ original computes there. Nothing is cut: what leaves is zeroed in the weights th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from onnx import helper
 
+from onnxprune.core.branches import dead_nodes
 from onnxprune.core.kept import kept_at
 from onnxprune.recovery.choice import Evidence, score_group
+from onnxprune.recovery.depth import silence
 from onnxprune.recovery.path import Path, find_path
 from onnxprune.recovery.repair import DEFAULT, Repair, Settings
 from onnxprune.recovery.sites import Site, Sites, find_sites
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from onnxprune.core.branches import Branch
     from onnxprune.core.context import Contraction
     from onnxprune.core.dependencies import Dependencies, Group
     from onnxprune.core.graph import Node
@@ -86,6 +89,7 @@ class InOrder:
         settings: how to repair.
         ridge: least ridge of scores.
         most: how many atoms of a group may leave at most.
+        removed: residual branches that leave as wholes: silent, and not worth a repair.
     """
 
     def __init__(  # noqa: PLR0913
@@ -100,13 +104,16 @@ class InOrder:
         settings: Settings = DEFAULT,
         ridge: float = 1e-3,
         most: Callable[[Group], int] = lambda g: g.size - 1,
+        removed: Sequence[Branch] = (),
     ) -> None:
         self._deps, self._stream, self._read = deps, stream, read
         self._choose, self._dense, self._most = choose, dense, most
         self._settings, self._ridge = settings, ridge
         self._open = {g.id: g for g in groups}
         self._group_of = {int(a): g for g in groups for a in g.atoms}
-        self._sites: Sites = find_sites(deps)
+        self._silent = {b.value for b in removed}
+        stream.masks += [silence(deps, b) for b in removed]
+        self._sites: Sites = find_sites(deps).without(dead_nodes(deps, removed))
         self._consumers: dict[str, list[Site]] = {}
         for site in self._sites.sites:
             for name in self._groups_at(site.atoms()):
@@ -168,7 +175,8 @@ class InOrder:
         return site.weight.load(self._content(site.weight.chain.parameter.key))
 
     def _path(self, site: Site) -> Path:
-        return find_path(self._deps, site, self._readers, self._content)
+        path = find_path(self._deps, site, self._readers, self._content)
+        return replace(path, partner="") if path.partner in self._silent else path
 
     def _content(self, key: str) -> Array:
         found = self.outcome.weights.get(key)

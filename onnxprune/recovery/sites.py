@@ -11,7 +11,7 @@ from onnxprune.recovery.unfold import Convolution, Product, convolution_of
 from onnxprune.recovery.weights import FLOATS, Chain, MatrixView, count_uses, find_chain, numeric
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from numpy.typing import NDArray
 
@@ -155,6 +155,14 @@ class Sites:
     sites: list[Site] = field(default_factory=list)
     masked: list[Contraction] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+
+    def without(self, dead: Collection[int]) -> Sites:
+        """Return the places but those at nodes that leave as wholes."""
+        return Sites(
+            [s for s in self.sites if s.number not in dead],
+            [c for c in self.masked if c.node.index not in dead],
+            self.refused,
+        )
 
 
 def find_sites(deps: Dependencies) -> Sites:

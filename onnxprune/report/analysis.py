@@ -9,7 +9,7 @@ import numpy as np
 
 from onnxprune.core.graph import PER_INDEX_TYPES, SELECT_AXIS, constant_tensor
 from onnxprune.report.frozen import frozen_entries
-from onnxprune.report.models import AnalysisReport, GroupEntry, SliceEntry
+from onnxprune.report.models import AnalysisReport, BranchEntry, GroupEntry, SliceEntry
 from onnxprune.report.shares import dependents, totals
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def report_analysis(
         groups=describe_groups(analysis),
         frozen=frozen_entries(analysis),
         totals=totals(analysis),
+        branches=describe_branches(analysis),
         why=why,
         seconds=dict(seconds or {}),
     )
@@ -74,6 +75,25 @@ def describe_groups(analysis: Analysis) -> list[GroupEntry]:
     describer = _Describer(analysis)
     counts = dependents(analysis)
     return [describer.group(g, counts[g.id]) for g in analysis.deps.groups]
+
+
+def describe_branches(analysis: Analysis) -> list[BranchEntry]:
+    """Describe every residual branch that can leave as a whole."""
+    all_ = analysis.cost()
+    found = []
+    for branch in analysis.branches:
+        left = analysis.cost(dead=branch.dead)
+        found.append(
+            BranchEntry(
+                id=branch.id,
+                node=branch.node.name,
+                value=branch.value,
+                nodes=list(branch.nodes),
+                params=all_.params - left.params,
+                macs=all_.macs - left.macs,
+            )
+        )
+    return found
 
 
 class _Describer:

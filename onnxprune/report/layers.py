@@ -11,23 +11,29 @@ from onnxprune.core.cuts import Cuts
 from onnxprune.report.models import LayerEntry
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from numpy.typing import NDArray
 
     from onnxprune.analysis import Analysis
     from onnxprune.core.graph import Node
 
 
-def layer_entries(analysis: Analysis, removed: NDArray[np.bool_]) -> list[LayerEntry]:
+def layer_entries(
+    analysis: Analysis, removed: NDArray[np.bool_], dead: Collection[int] = ()
+) -> list[LayerEntry]:
     """List the nodes that multiply with a weight, in the order of the graph.
 
     Args:
         analysis: the original.
         removed: one flag per label: whether its set leaves.
+        dead: numbers of nodes that leave as wholes.
     """
     deps = analysis.deps
     after = Cuts(deps.ctx, removed, deps.settings[0])
     nothing = np.zeros_like(removed)
-    macs = [analysis.cost_model.by_node(flags) for flags in (nothing, removed)]
+    costs = analysis.cost_model
+    macs = [costs.by_node(nothing), costs.by_node(removed, dead=dead)]
     reads, makes = _groups_by_parameter(analysis)
     entries, seen = [], set()
     for node in deps.graph.all_nodes():
@@ -42,7 +48,9 @@ def layer_entries(analysis: Analysis, removed: NDArray[np.bool_]) -> list[LayerE
                 op=node.op,
                 weight=weight,
                 shape_before=list(deps.ctx.parameters[weight].shape),
-                shape_after=list(after.shape(weight)),
+                shape_after=[]
+                if node.index in dead and not node.scope
+                else list(after.shape(weight)),
                 macs_before=macs[0][name],
                 macs_after=macs[1][name],
                 reads=reads.get(weight, []),

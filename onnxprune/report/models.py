@@ -138,6 +138,26 @@ class FrozenEntry(Document):
     parameters: list[tuple[str, int]]
 
 
+class BranchEntry(Document):
+    """A residual branch that can leave as a whole.
+
+    Attributes:
+        id: stable name within the model.
+        node: the addition that it ends in.
+        value: the summand that it makes.
+        nodes: nodes that leave with it.
+        params: parameters that leave with it.
+        macs: multiply-accumulates that leave with it.
+    """
+
+    id: str
+    node: str
+    value: str
+    nodes: list[str]
+    params: int
+    macs: int
+
+
 class HeldIndices(Document):
     """Indices of an axis that stay, and why."""
 
@@ -189,6 +209,7 @@ class AnalysisReport(Document):
     groups: list[GroupEntry]
     frozen: list[FrozenEntry]
     totals: Totals
+    branches: list[BranchEntry] = Field(default_factory=list)
     why: WhyEntry | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
 
@@ -316,6 +337,7 @@ class PruneReport(Document):
         settings: how the plan was made.
         groups_pruned: number of groups that lost something.
         groups_kept: number of groups that could have and did not.
+        branches_removed: additions whose residual branch left as a whole.
         groups_frozen: number of places that hold back weights.
         approximate: whether groups were pruned whose removal is not exact.
         dropped: groups that were left out because a node cannot follow, with the reason.
@@ -342,6 +364,7 @@ class PruneReport(Document):
     groups_pruned: int
     groups_kept: int
     groups_frozen: int
+    branches_removed: list[str] = Field(default_factory=list)
     approximate: bool
     dropped: dict[str, str]
     verified: Verified | None

@@ -6,6 +6,7 @@ import math
 import sys
 from typing import TYPE_CHECKING
 
+from onnxprune.core.branches import dead_nodes
 from onnxprune.fidelity import Judgement
 from onnxprune.planning.latency import find_edges
 from onnxprune.report.analysis import count_nodes, count_params
@@ -72,7 +73,8 @@ def report_pruning(  # noqa: PLR0913  # everything that a report holds
     """
     judged = judgement or Judgement()
     plan = draft.plan
-    before, after = analysis.cost(), analysis.cost(draft.cut)
+    dead = dead_nodes(analysis.deps, draft.branches)
+    before, after = analysis.cost(), analysis.cost(draft.cut, dead=dead)
     model, pruned = analysis.model, expand(draft.rewritten.proto).graph
     source = ModelFacts(
         path=str(model.path), sha256=model.sha256, bytes=model.size_bytes,
@@ -97,12 +99,13 @@ def report_pruning(  # noqa: PLR0913  # everything that a report holds
         achieved=achieved,
         groups_pruned=len(plan.groups),
         groups_kept=sum(not g.follows for g in analysis.deps.groups) - len(plan.groups),
+        branches_removed=[b.node.name for b in draft.branches],
         groups_frozen=sum(1 for e in frozen_entries(analysis) if e.params or e.macs),
         approximate=any(not g.exact for g in plan.groups),
         dropped=dict(draft.dropped),
         verified=None if verification is None else verified(verification),
         copies=None if analysis.coupling == "constrained" else copies_made(analysis, draft),
-        layers=layer_entries(analysis, draft.cut),
+        layers=layer_entries(analysis, draft.cut, dead),
         fidelity=judged.fidelity,
         metric=judged.metric,
         search=judged.search,
@@ -177,6 +180,8 @@ def _removed(before: int, after: int) -> float:
 def _requested(plan: PrunePlan) -> dict[str, float | int | str]:
     metric = plan.settings.get("target")
     amount = plan.settings.get("amount")
+    if metric == "macs" and amount == 0:  # branches alone
+        return {"depth": plan.settings.get("depth", 0)}
     return {_FLAGS[metric]: amount} if metric in _FLAGS and amount is not None else {}
 
 
@@ -206,7 +211,7 @@ def _notes(
             fallbacks.setdefault(str(group.score["note"]), []).append(group.id)
     notes += [f"scores of {_listed(ids)}: {note}" for note, ids in fallbacks.items()]
     metric, amount = plan.settings.get("target"), float(plan.settings.get("amount", 0))
-    if metric in ("params", "macs"):
+    if metric in ("params", "macs") and amount:
         done: float = getattr(achieved, metric)
         if done > amount + COARSE:
             notes.append(
@@ -222,7 +227,7 @@ def _notes(
                 "were allowed"
             )
     elif metric == "ratio":
-        share = sum(len(g.removed) for g in plan.groups) / sum(g.size for g in plan.groups)
+        share = sum(len(g.removed) for g in plan.groups) / max(1, sum(g.size for g in plan.groups))
         if abs(share - amount) > COARSE:
             notes.append(
                 f"{share:.1%} of the groups' channels left, {amount:.1%} were asked for: groups "

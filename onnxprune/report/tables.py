@@ -234,6 +234,8 @@ def prune_table(report: PruneReport) -> Table:
     )  # fmt: skip
     groups = f"{report.groups_pruned} of {report.groups_pruned + report.groups_kept}"
     table.add_row("groups pruned", "", groups, "")
+    if report.branches_removed:
+        table.add_row("branches removed", "", str(len(report.branches_removed)), "")
     table.add_row("places frozen", "", str(report.groups_frozen), "")
     if report.copies is not None:
         copies = report.copies

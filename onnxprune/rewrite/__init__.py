@@ -6,5 +6,6 @@ The only package that edits graphs. Weights are sliced when the file is written,
 from __future__ import annotations
 
 from onnxprune.rewrite.apply import Rewritten, rewrite
+from onnxprune.rewrite.bypass import bypass
 
-__all__ = ["Rewritten", "rewrite"]
+__all__ = ["Rewritten", "bypass", "rewrite"]

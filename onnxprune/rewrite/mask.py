@@ -9,20 +9,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
 
 from onnxprune.core.kept import kept_at
 from onnxprune.rewrite.surgeon import Surgeon
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
+    from onnxprune.core.branches import Branch
     from onnxprune.core.dependencies import Dependencies
 
 
 def masked_model(
-    proto: onnx.ModelProto, deps: Dependencies, removed: NDArray[np.bool_]
+    proto: onnx.ModelProto,
+    deps: Dependencies,
+    removed: NDArray[np.bool_],
+    branches: Iterable[Branch] = (),
 ) -> onnx.ModelProto:
     """Return a copy of a model in which consumers see zero wherever labels are removed.
 
@@ -30,6 +36,7 @@ def masked_model(
         proto: the analysed model, weights as stubs.
         deps: its analysis.
         removed: one flag per label.
+        branches: residual branches whose output is zero.
     """
     surgeon = Surgeon(proto)
     surgeon.index(deps.graph)
@@ -44,4 +51,8 @@ def masked_model(
             surgeon.compute_operand(node, position, [("Mul", [None, keep.astype(dtype)])])
         else:
             surgeon.select_operand(node, position, keep, contraction.zero, dtype)
+    for branch in branches:
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(deps.settings[0].dtypes[branch.value])
+        nothing = np.zeros((), dtype)
+        surgeon.compute_operand(branch.node, branch.position, [("Mul", [None, nothing])])
     return surgeon.export()

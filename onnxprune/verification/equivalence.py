@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onnxprune.analysis import Analysis
+    from onnxprune.core.branches import Branch
     from onnxprune.probe import Settings
     from onnxprune.runtime.compare import Comparison
     from onnxprune.runtime.difference import OutputDifference
@@ -95,6 +96,7 @@ def verify_cut(
     feeds: Sequence[Feed | FeedRecipe] | None = None,
     progress: Callable[[int, int], None] | None = None,
     workspace: Path | None = None,
+    branches: Collection[Branch] = (),
 ) -> Verification:
     """Compare a pruned file with the masked original.
 
@@ -105,9 +107,12 @@ def verify_cut(
         feeds: inputs to try; synthetic ones at every probe setting by default.
         progress: called with (done, total).
         workspace: directory for the masked original, which is as large as the original.
+        branches: residual branches that were removed: the original's output zero there.
     """
-    masked = masked_model(analysis.proto, analysis.deps, removed)
+    masked = masked_model(analysis.proto, analysis.deps, removed, branches)
     hidden, saturated = behind_saturation(analysis.deps)
+    if hidden.keys() & {b.node.outputs[0] for b in branches}:  # a sum that is none any more
+        hidden, saturated = {}, frozenset()
     with tempfile.TemporaryDirectory(prefix="onnxprune-", dir=workspace) as directory:
         reference = Path(directory) / "masked.onnx"
         write_model(with_outputs(masked, hidden), reference, source=analysis.model)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onnxprune.core.branches import readers_of
 from onnxprune.core.graph import build_graph
 from onnxprune.errors import PlanMismatchError
 from onnxprune.rewrite.parameters import ParameterCut
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onnxprune.analysis import Analysis
+    from onnxprune.core.branches import Branch
     from onnxprune.core.graph import Graph, Parameter
     from onnxprune.core.labels import Factors
     from onnxprune.io import Model
@@ -38,6 +40,24 @@ def reconstruct(analysis: Analysis, pruned: Model) -> Flags | None:
         pruned: the pruned model.
     """
     return _Matcher(analysis, pruned).run()
+
+
+def missing_branches(analysis: Analysis, pruned: Model) -> tuple[Branch, ...]:
+    """Return the residual branches of the original of whose weights a file has none.
+
+    Args:
+        analysis: the original.
+        pruned: the pruned model.
+    """
+    there = build_graph(pruned.proto).all_parameters().keys() | analysis.copies.keys()
+    readers = readers_of(analysis.deps)
+    found = []
+    for branch in analysis.branches:
+        own = {k for k in analysis.deps.ctx.sources if readers.get(k, set()) <= branch.dead}
+        own = {k for k in own if k in analysis.deps.ctx.parameters and readers.get(k)}
+        if own - analysis.copies.keys() and not own - analysis.copies.keys() & there:
+            found.append(branch)
+    return tuple(found)
 
 
 class _Matcher:
