@@ -51,6 +51,9 @@ class PruneSection(Section):
     max_copies: Annotated[int | None, Field(ge=0)] = Field(
         None, description="Most Slice and Gather nodes that unconstrained pruning may add."
     )
+    depth: int | Literal["auto"] | None = Field(
+        None, description="Residual branches to remove whole."
+    )
     allow_approximate: bool | None = Field(
         None, description="Prune groups as well whose removal changes a normalisation."
     )
