@@ -66,20 +66,27 @@ def sweep(
 ) -> None:
     """Prune a model in every combination of some options.
 
-    Results are one line each of DIR/results.jsonl, and a picture, DIR/pareto.svg. A sweep that was
+    Results are one line each of DIR/results.jsonl, a picture, DIR/pareto.svg, and a page,
+    DIR/report.html. A sweep that was
     interrupted goes on where it stopped; a job that fails is a result like the others.
     """
     from onnxprune import workflow  # noqa: PLC0415  # not for --help
     from onnxprune.cli.progress import showing_progress  # noqa: PLC0415
     from onnxprune.io.outfile import new_files  # noqa: PLC0415
+    from onnxprune.page import read_results, to_html  # noqa: PLC0415
     from onnxprune.page.figures import pareto  # noqa: PLC0415
 
     with showing_progress() as progress:
         report = workflow.sweep(model, output, progress=progress, **options)
+    folder = report.path.parent
     picture = pareto(report.rows)
     if picture is not None:
-        with new_files(report.path.with_name("pareto.svg")) as [file]:
+        with new_files(folder / "pareto.svg") as [file]:
             file.write(picture.encode())
+    stems = [row["file"].removesuffix(".onnx") for row in report.rows]
+    documents = [folder / f"{s}.{kind}.json" for s in stems for kind in ("prune", "bench")]
+    with new_files(folder / "report.html") as [file]:
+        file.write(to_html(read_results([p for p in documents if p.exists()])).encode())
     _show(report)
     ctx.exit(1 if report.failed else 0)
 

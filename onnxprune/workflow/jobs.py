@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
+from collections.abc import Mapping  # noqa: TC003  # a field is read at run time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +22,13 @@ from onnxprune.version import __version__
 from onnxprune.workflow.state import digest_of, digest_of_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["FORMAT", "SweepReport", "sweep"]
 
 FORMAT = "onnxprune.sweep/1"
 _PATHS = ("calibration",)
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9.]+")
 
 
 @dataclass(slots=True)
@@ -46,6 +49,31 @@ class SweepReport:
     def failed(self) -> list[dict[str, Any]]:
         """Jobs that ended with an error."""
         return [row for row in self.rows if row["error"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job, as it travels to other processes and machines.
+
+    Attributes:
+        number: its place in the sweep.
+        key: digest of all that its result depends on.
+        options: options of `prune`.
+        source: the model.
+        folder: where its files go.
+        name: their name without an ending.
+        providers: where its result is measured.
+        time_budget: seconds for one comparison.
+    """
+
+    number: int
+    key: str
+    options: Mapping[str, Any]
+    source: Path
+    folder: Path
+    name: str
+    providers: tuple[str, ...]
+    time_budget: float
 
 
 def sweep(
@@ -81,105 +109,85 @@ def sweep(
     folder = Path(output).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     source = Path(model).absolute()
-    known = pipeline.load(source).sha256
-    wanted = _combinations(vary)
+    known = {"model": pipeline.load(source).sha256, "tool": __version__, "on": list(providers)}
+    varied = [name for name in vary if len(vary[name]) > 1]
     report = SweepReport(folder / "results.jsonl")
+    combinations = _combinations(vary)
     with _lock(folder):
         done = _read(report.path)
         todo = []
-        for number, options in enumerate(wanted):
+        for number, options in enumerate(combinations):
             files = {k: digest_of_file(Path(options[k])) for k in _PATHS if k in options}
-            key = digest_of(
-                {
-                    "model": known, "options": options, "files": files, "tool": __version__,
-                    "providers": list(providers),
-                }
-            )  # fmt: skip
-            row = done.get(key)
-            if row is None:
-                todo.append((number, key, options))
-            else:
-                report.rows.append(row | {"job": number})
+            key = digest_of({**known, "options": options, "files": files})
+            if key in done:
+                report.rows.append(done.pop(key) | {"job": number})
+                continue
+            words = [f"{number:04d}", *(f"{k}-{options[k]}" for k in varied if k in options)]
+            name = f"{_NOT_PLAIN.sub('-', '-'.join(words))[:80]}-{key[:6]}"
+            job = Job(number, key, options, source, folder, name, tuple(providers), time_budget)
+            todo.append(job)
         report.skipped = len(report.rows)
-        _work(report, todo, source, folder, providers, time_budget, jobs, scheduler, progress)
+        with _backend(scheduler):
+            _work(report, todo, jobs, progress or (lambda _what, _done, _total: None))
         report.rows.sort(key=lambda row: row["job"])
-        with new_files(report.path) as [file]:
-            file.write("".join(_line(row) for row in report.rows).encode())
+        with new_files(report.path) as [file]:  # what other sweeps found here stays
+            file.write("".join(map(_line, [*report.rows, *done.values()])).encode())
     return report
 
 
-def _work(  # noqa: PLR0913, PLR0917  # everything that a job takes
-    report: SweepReport,
-    todo: Sequence[tuple[int, str, dict[str, Any]]],
-    source: Path,
-    folder: Path,
-    providers: Sequence[str],
-    time_budget: float,
-    jobs: int,
-    scheduler: str | None,
-    progress: Callable[[str, int, int], None] | None,
+def _work(
+    report: SweepReport, todo: Sequence[Job], jobs: int, tell: Callable[[str, int, int], None]
 ) -> None:
     """Do the jobs, and append each result as it comes."""
     from joblib import Parallel, delayed  # noqa: PLC0415  # slow to import
 
-    total = len(todo)
-    tell = progress or (lambda _what, _done, _total: None)
-    tell("sweep", 0, total)
-    calls = [
-        delayed(run_job)(number, key, options, str(source), str(folder), tuple(providers),
-                         time_budget)
-        for number, key, options in todo
-    ]  # fmt: skip
+    tell("sweep", 0, len(todo))
     _drop_torn_line(report.path)
-    with _backend(scheduler), report.path.open("ab") as file:
-        rows = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(calls)
-        for count, row in enumerate(rows, 1):
+    with report.path.open("ab") as file:
+        workers = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
+        for count, row in enumerate(workers(delayed(run_job)(job) for job in todo), 1):
             file.write(_line(row).encode())
             file.flush()
             os.fsync(file.fileno())
             report.rows.append(row)
-            tell("sweep", count, total)
+            tell("sweep", count, len(todo))
 
 
-def run_job(  # noqa: PLR0917  # travels to other processes as it is
-    number: int,
-    key: str,
-    options: dict[str, Any],
-    source: str,
-    folder: str,
-    providers: Sequence[str],
-    time_budget: float,
-) -> dict[str, Any]:
+def run_job(job: Job) -> dict[str, Any]:
     """Do one job and return its line; whatever happens inside is its result, not the sweep's."""
-    name = f"{number:04d}-{key[:8]}"
-    small = Path(folder) / f"{name}.onnx"
+    small = job.folder / f"{job.name}.onnx"
     row: dict[str, Any] = {
-        "format": FORMAT, "job": number, "key": key, "options": options, "file": small.name,
-        "error": None, "achieved": None, "verified": None, "fidelity": None, "metric": None,
-        "comparisons": [],
+        "format": FORMAT, "job": job.number, "key": job.key, "options": job.options,
+        "file": small.name, "error": None, "achieved": None, "verified": None, "fidelity": None,
+        "metric": None, "comparisons": [],
     }  # fmt: skip
     try:
+        options: Any = job.options
         done = pipeline.prune(
-            source, small, report=Path(folder) / f"{name}.prune.json", **options
+            job.source, small, report=job.folder / f"{job.name}.prune.json", **options
         ).model_dump(mode="json")
         row |= {k: done[k] for k in ("achieved", "verified", "fidelity", "metric")}
         row["output"] = {k: done["output"][k] for k in ("sha256", "bytes", "params", "macs")}
-        if providers:
-            found = benchmark(
-                [source, small], providers=providers, protocol=Protocol(time_budget_s=time_budget)
-            )
-            wanted = {"provider", "threads", "ratio", "ci95", "verdict"}
-            row["comparisons"] = [
-                c.model_dump(mode="json", include=wanted) for c in found.comparisons
-            ]
-            (Path(folder) / f"{name}.bench.json").write_text(found.to_json(), encoding="utf-8")
-            failures = [f.error for f in found.failures]
-            row["error"] = "; ".join(failures) or None
+        if job.providers:
+            row |= _measured(job, small)
     except OnnxPruneError as error:
         row["error"] = error.message
     except Exception as error:  # noqa: BLE001  # one job never ends the others
         row["error"] = f"internal: {type(error).__name__}: {error}"
     return row
+
+
+def _measured(job: Job, small: Path) -> dict[str, Any]:
+    """Measure a result beside the original."""
+    protocol = Protocol(time_budget_s=job.time_budget)
+    found = benchmark([job.source, small], providers=job.providers, protocol=protocol)
+    with new_files(job.folder / f"{job.name}.bench.json") as [file]:
+        file.write(found.to_json().encode())
+    wanted = {"provider", "threads", "ratio", "ci95", "verdict"}
+    return {
+        "comparisons": [c.model_dump(mode="json", include=wanted) for c in found.comparisons],
+        "error": "; ".join(f.error for f in found.failures) or None,
+    }
 
 
 def _combinations(vary: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
