@@ -40,6 +40,7 @@ from onnxprune.report.streams import StreamEntry, stream_entries
 from onnxprune.stages import Progress, Stages
 from onnxprune.staging import Staging
 from onnxprune.state_dict import StateDictReport, slice_state_dict
+from onnxprune.targets import parse_target
 from onnxprune.verification import Verification, require_runnable, verify_cut
 
 if TYPE_CHECKING:
@@ -391,6 +392,7 @@ def benchmark(  # noqa: PLR0913  # as the command
     require_share: float | None = None,
     tolerance: float | None = None,
     pythons: Mapping[str, Path] | None = None,
+    target: str | None = None,
     progress: Progress | None = None,
 ) -> BenchReport:
     """Measure the latency of models, and compare all with the first.
@@ -405,6 +407,7 @@ def benchmark(  # noqa: PLR0913  # as the command
         require_share: least share of the nodes that must run on a provider.
         tolerance: largest relative difference from the CPU provider's outputs.
         pythons: interpreters by provider's name; "" is for all others.
+        target: another machine to measure on: `ssh://[user@]host[:port]`, `adb` or `adb://SERIAL`.
         progress: called with what is being done, and how much of how much.
 
     Raises:
@@ -422,7 +425,8 @@ def benchmark(  # noqa: PLR0913  # as the command
         providers=[provider] if isinstance(provider, str) else provider,
         threads=[threads] if isinstance(threads, int) else threads,
         dims=dims, batch=batch, require_share=require_share, tolerance=tolerance,
-        pythons=pythons, protocol=Protocol(time_budget_s=time_budget_s), progress=progress,
+        pythons=pythons, target=parse_target(target) if target else None,
+        protocol=Protocol(time_budget_s=time_budget_s), progress=progress,
     )  # fmt: skip
 
 

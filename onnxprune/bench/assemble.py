@@ -42,10 +42,9 @@ def samples_of(timings: Sequence[Timing], number: int) -> Samples | None:
     return wall, np.concatenate([build.cpu_ns[place] for build, place in builds])
 
 
-def runtime(
-    spec: ProviderSpec, protocol: Protocol, examined: Examination, emulated: str
-) -> ProviderRuntime:
+def runtime(spec: ProviderSpec, protocol: Protocol, examined: Examination) -> ProviderRuntime:
     """Describe a provider as it ran."""
+    emulated = examined.availability.emulated
     notes = [
         f"{spec.text}: option '{name}' is none of those known, the provider may ignore it"
         for name in spec.given

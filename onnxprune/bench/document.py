@@ -64,9 +64,15 @@ class ProviderRuntime(JsonDocument):
 
 
 class EnvironmentEntry(JsonDocument):
-    """What a measurement was made with."""
+    """What a measurement was made with.
+
+    Attributes:
+        target: the machine as the user named it; null for the one that ran the command.
+        machine: the one that ran the models; `onnx` is what read them.
+    """
 
     tool: str = TOOL
+    target: str | None = None
     machine: MachineEntry
     load_average_after: list[float] | None
     providers: list[ProviderRuntime]

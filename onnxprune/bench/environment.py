@@ -1,48 +1,43 @@
-"""The machine and the software that a measurement was made with."""
+"""The machine and the software that a measurement was made with: this machine, or a target."""
 
 from __future__ import annotations
 
-import os
-import platform
-from pathlib import Path
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
 
 import onnx
 
 from onnxprune.bench.document import MachineEntry
-from onnxprune.runtime.machine import processor, usable_cores
+from onnxprune.providers.interpreter import call_in
+from onnxprune.runtime import machine
+
+if TYPE_CHECKING:
+    from onnxprune.targets import Target
 
 __all__ = ["describe_machine", "load_average"]
 
 
-def describe_machine() -> MachineEntry:
-    """Return what is known of this machine."""
-    return MachineEntry(
-        cpu=processor(),
-        cores=usable_cores(),
-        memory_bytes=_memory(),
-        architecture=platform.machine(),
-        system=f"{platform.system()} {platform.release()}",
-        python=platform.python_version(),
-        onnx=onnx.__version__,
-        load_average=load_average(),
-        governor=_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-    )
+_TIMEOUT_S: Final = 120.0
 
 
-def load_average() -> list[float] | None:
+def describe_machine(target: Target | None = None) -> MachineEntry:
+    """Return what is known of a machine.
+
+    Args:
+        target: Which one; None for this.
+
+    Raises:
+        ProviderUnavailableError: There is no reaching it.
+    """
+    found = machine.describe()
+    if target is not None:
+        found = call_in(
+            target, "onnxprune.runtime.machine:describe", {}, timeout_s=_TIMEOUT_S,
+            memory_limit_bytes=None, task="looking at the machine",
+        )  # fmt: skip
+    return MachineEntry(**asdict(found), onnx=onnx.__version__)
+
+
+def load_average(target: Target | None = None) -> list[float] | None:
     """Return the load over 1, 5 and 15 minutes, None where the system does not tell."""
-    return [round(v, 2) for v in os.getloadavg()] if hasattr(os, "getloadavg") else None
-
-
-def _memory() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return None
-
-
-def _line(path: str) -> str | None:
-    try:
-        return Path(path).read_text(encoding="ascii").strip()
-    except OSError:
-        return None
+    return describe_machine(target).load_average

@@ -19,10 +19,10 @@ from onnxprune.bench.workload import (
     read_subject,
 )
 from onnxprune.errors import InvalidConfigError, OnnxPruneError, ProviderUnavailableError
-from onnxprune.providers.emulator import emulation
 from onnxprune.providers.scratch import call_on
 from onnxprune.providers.spec import ProviderSpec, parse_spec
 from onnxprune.runtime.isolate import IsolationError, run_isolated
+from onnxprune.targets import Target, places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -55,6 +55,7 @@ def benchmark(  # noqa: PLR0913  # one per option of the command
     require_share: float | None = None,
     tolerance: float | None = None,
     pythons: Mapping[str, Path] | None = None,
+    target: Target | None = None,
     protocol: Protocol | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> BenchReport:
@@ -69,12 +70,14 @@ def benchmark(  # noqa: PLR0913  # one per option of the command
         require_share: Least share of the nodes that must run on a provider.
         tolerance: Largest relative difference from the CPU provider's outputs.
         pythons: Interpreters by provider's name; "" is for all others.
+        target: The machine that they are on; None for this one.
         protocol: How to measure.
         progress: Called with what is being done, and how much of how much.
 
     Raises:
         InvalidModelError: A model is unusable, or takes other inputs than the first.
         InvalidConfigError: An option is out of its range.
+        ProviderUnavailableError: There is no reaching the target.
     """
     if not models:
         message = "there is no model to measure"
@@ -84,21 +87,27 @@ def benchmark(  # noqa: PLR0913  # one per option of the command
         raise InvalidConfigError(message)
     specs = [p if isinstance(p, ProviderSpec) else parse_spec(p) for p in providers]
     used = protocol or Protocol()
-    machine = describe_machine()
+    pythons_there = places(pythons, target)
+    default = pythons_there.get("")
+    there = default if isinstance(default, Target) else None
+    machine = describe_machine(there)
     first = runnable(Path(models[0]), dims=_checked(dims or {}), batch=batch)
     sizes = {**first.dims, **(dims or {})}
     subjects = [first, *(read_subject(Path(m), dims=sizes, batch=None) for m in models[1:])]
     require_known(dims or {}, subjects)
     job = _Job(
         subjects, make_recipe(subjects, seed=used.seed), used, require_share, tolerance,
-        dict(pythons or {}), progress,
+        pythons_there, progress,
     )  # fmt: skip
     for spec in specs:
         for count in threads:
             job.run(spec, replace(used, threads=count))
     return BenchReport(
         environment=EnvironmentEntry(
-            machine=machine, load_average_after=load_average(), providers=job.runtimes
+            target=target.text if target is not None else None,
+            machine=machine,
+            load_average_after=load_average(there),
+            providers=job.runtimes,
         ),
         protocol=_describe(used, threads, first.dims),
         runs=job.runs,
@@ -118,7 +127,7 @@ class _Job:
     protocol: Protocol
     require_share: float | None
     tolerance: float | None
-    pythons: dict[str, Path]
+    pythons: Mapping[str, Path | Target]
     progress: Callable[[str, int, int], None] | None
     runtimes: list[ProviderRuntime] = field(default_factory=list)
     runs: list[RunEntry] = field(default_factory=list)
@@ -148,8 +157,8 @@ class _Job:
     def _measure(
         self, spec: ProviderSpec, protocol: Protocol, examined: Sequence[Examination]
     ) -> None:
-        emulated = emulation(spec.facts)
-        self.runtimes.append(assemble.runtime(spec, protocol, examined[0], emulated))
+        emulated = examined[0].availability.emulated
+        self.runtimes.append(assemble.runtime(spec, protocol, examined[0]))
         self.notes += [n for n in self.runtimes[-1].notes if n not in self.notes]
         prints = [self._footprint(spec, s, protocol.threads) for s in self.subjects]
         baseline = self.subjects[0]
@@ -243,7 +252,7 @@ class _Job:
                 memory_limit_bytes=limit, progress=tell, task=what,
             )  # fmt: skip
         except MemoryError as error:
-            message = f"{what}: this machine has too little memory for it"
+            message = f"{what}: the machine has too little memory for it"
             raise OnnxPruneError(message) from error
 
 

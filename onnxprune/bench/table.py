@@ -41,7 +41,10 @@ def bench_tables(report: BenchReport) -> list[RenderableType]:
         )
     machine = report.environment.machine
     load = "" if machine.load_average is None else f", load {machine.load_average[0]:g}"
-    parts.append(f"  {machine.cpu}, {machine.cores} cores{load}; times are wall times per run.")
+    where = printable(report.environment.target or "")
+    where += ": " if where else ""
+    cpu = f"{where}{printable(machine.cpu)}"
+    parts.append(f"  {cpu}, {machine.cores} cores{load}; times are wall times per run.")
     return parts
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from onnxprune.bench.document import BenchReport
+    from onnxprune.targets import Target
 
 
 _PROTOCOL = {
@@ -49,6 +50,19 @@ python_option = click.option(
 )  # fmt: skip
 
 
+def _parse_target(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Target | None:
+    from onnxprune.targets import parse_target  # noqa: PLC0415  # not for --help
+
+    return None if value is None else parse_target(value)
+
+
+target_option = click.option(
+    "--target", callback=_parse_target, metavar="TARGET",
+    help="Another machine: ssh://[user@]host[:port], adb or adb://SERIAL; --python is then an "
+    "interpreter there, python3 by default.",
+)  # fmt: skip
+
+
 @click.command()
 @click.argument("models", nargs=-1, required=True, metavar="MODEL [MODEL ...]",
                 type=click.Path(path_type=Path))  # fmt: skip
@@ -73,6 +87,7 @@ python_option = click.option(
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N",
               help="Seed of the inputs and of the order.")  # fmt: skip
 @python_option
+@target_option
 @json_option
 @debug_option
 @click.pass_context

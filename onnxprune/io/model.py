@@ -55,6 +55,11 @@ class Model:
         return len(self._content) + sum(map(len, self._files.values()))
 
     @property
+    def data_files(self) -> list[str]:
+        """Where its data files lie, below the directory of the model."""
+        return sorted("/".join(parts) for parts in self._files)
+
+    @property
     def identities(self) -> frozenset[FileIdentity]:
         """The files the model consists of."""
         return frozenset(self._identities)

@@ -9,10 +9,11 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from onnxprune.errors import ProviderUnavailableError, printable
+from onnxprune.providers.emulator import emulation
 from onnxprune.runtime.messages import short_reason
 from onnxprune.runtime.session import load_onnxruntime
 
@@ -33,11 +34,13 @@ class Availability:
             library that finds nothing to run on; "missing" otherwise.
         version: Of the distribution that brings it, where that is known.
         detail: What was seen, in words.
+        emulated: What it computes on when that is an emulator.
     """
 
     presence: Presence
     version: str
     detail: str
+    emulated: str = ""
 
     @property
     def usable(self) -> bool:
@@ -51,6 +54,11 @@ def availability(facts: ProviderFacts) -> Availability:
     Raises:
         ProviderUnavailableError: There is no ONNX Runtime at all.
     """
+    found = _find(facts)
+    return replace(found, emulated=emulation(facts)) if found.usable else found
+
+
+def _find(facts: ProviderFacts) -> Availability:
     runtime = load_onnxruntime()
     present = _built_in()
     if facts.runtime_name in present:

@@ -1,36 +1,36 @@
-"""Call a function of ours in another interpreter, whose environment has another ONNX Runtime.
+"""Call a function of ours on a target: an interpreter of another environment, or another machine.
 
 The builds of ONNX Runtime are one Python package and overwrite each other, so comparing providers
-takes several environments. They need NumPy, ml_dtypes and an ONNX Runtime; this package they find
-where it lies.
+takes several environments; and a latency counts on the machine that the model is for. They need
+NumPy and an ONNX Runtime; this package they find where the target says.
 """
 
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from onnxprune.errors import InternalError, OnnxPruneError, ProviderUnavailableError, printable
-from onnxprune.runtime.isolate import run_isolated
+from onnxprune.errors import ProviderUnavailableError, printable
+from onnxprune.runtime.isolate import Host, IsolatedCrashError, IsolatedStartError, run_isolated
+from onnxprune.targets import Interpreter, Target
+from onnxprune.targets.answers import load_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["call_in", "main", "relay"]
+__all__ = ["call_in"]
 
-# The other environment's packages come first; ours are looked at for this package alone.
+# This package, and nothing else of where it lies: whatever version of it that environment has, the
+# two sides must be of one.
 _BOOTSTRAP: Final = (
-    "import sys; sys.path.append(sys.argv[1]);"
-    "from onnxprune.providers.interpreter import main; main(sys.argv[2], sys.argv[3])"
+    "import sys; sys.path.insert(0, sys.argv[1]); import onnxprune; del sys.path[0];"
+    "from onnxprune.runtime.child import main; main()"
 )
 
 
 def call_in(  # as run_isolated
-    python: Path | None,
+    python: Path | Target | None,
     target: str,
     kwargs: Mapping[str, Any],
     *,
@@ -42,69 +42,60 @@ def call_in(  # as run_isolated
     """Call a function in a child process of an interpreter, see `run_isolated`.
 
     Args:
-        python: The interpreter; None for this one.
+        python: The interpreter, here or elsewhere; None for this one.
         target: What to call, as "package.module:function".
-        kwargs: Its keyword arguments.
+        kwargs: Its keyword arguments; `model` and `models` are paths, and copied where need be.
         timeout_s: Seconds that it may take.
         memory_limit_bytes: Memory that it may take; None for no limit.
-        progress: Called with (done, total); another interpreter does not report.
+        progress: Called with (done, total).
         task: What the call is for.
 
     Raises:
         ProviderUnavailableError: The interpreter does not start, or lacks what is needed.
         Exception: What the function raised.
     """
-    if python is not None:
-        kwargs = {"python": str(python), "target": target, "kwargs": dict(kwargs)}
-        target, progress = f"{__name__}:relay", None
-    return run_isolated(
-        target, kwargs, timeout_s=timeout_s, memory_limit_bytes=memory_limit_bytes,
-        progress=progress, task=task,
-    )  # fmt: skip
-
-
-def relay(python: str, target: str, kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    """Start another interpreter, hand it a call, and return what it returns.
-
-    Runs in a child process of this interpreter, which a time limit ends together with the other.
-
-    Raises:
-        ProviderUnavailableError: The interpreter does not start, or leaves without an answer.
-    """
-    with tempfile.TemporaryDirectory(prefix="onnxprune-") as folder:
-        request, answer = Path(folder) / "request", Path(folder) / "answer"
-        request.write_bytes(pickle.dumps((target, dict(kwargs))))
-        root = str(Path(__file__).absolute().parents[2])
-        command = [python, "-P", "-c", _BOOTSTRAP, root, str(request), str(answer)]
-        try:
-            done = subprocess.run(command, check=False, capture_output=True)  # noqa: S603  # the user names it
-        except OSError as error:
-            message = f"interpreter '{printable(python)}' does not start: {error.strerror}"
-            raise ProviderUnavailableError(message) from error
-        if not answer.exists():
-            lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["nothing"]
-            message = f"interpreter '{printable(python)}' left with status {done.returncode} and "
-            message += f"without an answer; its last words: {printable(lines[-1].strip())}"
-            hint = "its environment needs numpy, ml_dtypes and a build of ONNX Runtime"
-            raise ProviderUnavailableError(message, hint=hint)
-        succeeded, value = pickle.loads(answer.read_bytes())  # noqa: S301  # our own process
-    if not succeeded:
-        raise value
-    return value
-
-
-def main(request: str, answer: str) -> None:
-    """Serve one call in the other interpreter: read it from a file, and write what came of it."""
-    target, kwargs = pickle.loads(Path(request).read_bytes())  # noqa: S301  # our own process
-    module, _, name = target.partition(":")
-    outcome: tuple[bool, object]
+    if python is None:
+        return run_isolated(
+            target, kwargs, timeout_s=timeout_s, memory_limit_bytes=memory_limit_bytes,
+            progress=progress, task=task,
+        )  # fmt: skip
+    place = Interpreter(str(python)) if isinstance(python, Path) else python
+    command = place.command([place.python, "-P", "-c", _BOOTSTRAP, place.package()])
     try:
-        __import__(module)
-        outcome = True, getattr(sys.modules[module], name)(**kwargs)
-    except OnnxPruneError as error:
-        outcome = False, error
-    except Exception as error:  # noqa: BLE001  # whatever it is, the caller must hear of it
-        outcome = False, InternalError(f"{type(error).__name__}: {printable(error)}")
-    partial = Path(f"{answer}.partial")
-    partial.write_bytes(pickle.dumps(outcome))
-    partial.rename(answer)
+        return run_isolated(
+            target, _located(kwargs, place), timeout_s=timeout_s,
+            memory_limit_bytes=memory_limit_bytes, progress=progress, task=task,
+            host=Host(command, load_answer),
+        )  # fmt: skip
+    except IsolatedStartError as error:
+        raise place.failure(error.status, error.output) from error
+    except IsolatedCrashError as error:
+        message = f"{place}: {error.message}"
+        raise ProviderUnavailableError(message, hint=error.hint) from error
+    except OSError as error:
+        message = f"'{printable(command[0])}' does not start: {error.strerror}"
+        raise ProviderUnavailableError(message) from error
+    except ImportError as error:
+        message = f"{place} lacks a package: {printable(error)}"
+        hint = "it needs numpy and a build of ONNX Runtime"
+        raise ProviderUnavailableError(message, hint=hint) from error
+    except pickle.UnpicklingError as error:
+        message = f"{place} answered something that is not accepted: {printable(error)}"
+        raise ProviderUnavailableError(message) from error
+    except ProviderUnavailableError as error:
+        if isinstance(place, Interpreter):
+            raise
+        message = f"{printable(place.text)}: {error.message}"
+        raise ProviderUnavailableError(message, hint=error.hint) from error
+
+
+def _located(kwargs: Mapping[str, Any], place: Target) -> dict[str, Any]:
+    """Return the arguments with the paths that the models have on a target."""
+    found = dict(kwargs)
+    if "kwargs" in found:  # of a function that calls another
+        found["kwargs"] = _located(found["kwargs"], place)
+    if "model" in found:
+        found["model"] = place.located(Path(found["model"]))
+    if "models" in found:
+        found["models"] = [place.located(Path(model)) for model in found["models"]]
+    return found

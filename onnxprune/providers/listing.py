@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final, Literal
 from onnxprune.errors import ProviderUnavailableError
 from onnxprune.providers.availability import Availability
 from onnxprune.providers.document import PackageEntry, ProviderEntry, ProvidersReport
-from onnxprune.providers.emulator import emulation
 from onnxprune.providers.interpreter import call_in
 from onnxprune.providers.registry import all_providers
+from onnxprune.targets import Target, places
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,22 +23,31 @@ __all__ = ["interpreter_for", "list_providers"]
 _TIMEOUT_S: Final = 120.0
 
 
-def list_providers(pythons: Mapping[str, Path] | None = None) -> ProvidersReport:
+def list_providers(
+    pythons: Mapping[str, Path] | None = None, *, target: Target | None = None
+) -> ProvidersReport:
     """Look for every provider, each in its own interpreter where it has one.
 
     Libraries of plug-ins are loaded for it, in a child process.
 
     Args:
         pythons: Interpreters by provider's name; "" is for all others.
+        target: The machine to look at; None for this one.
+
+    Raises:
+        ProviderUnavailableError: There is no reaching the target.
     """
     providers = all_providers()
-    chosen = {facts.name: interpreter_for(facts, pythons or {}) for facts in providers}
+    interpreters = places(pythons, target)
+    if isinstance(there := interpreters.get(""), Target):
+        there.package()
+    chosen = {facts.name: interpreter_for(facts, interpreters) for facts in providers}
     found: dict[str, Availability] = {}
     version: str | None = None
     for python in dict.fromkeys(chosen.values()):
         facts = [entry for entry in providers if chosen[entry.name] == python]
         seen, entries = _survey(python, facts)
-        version = seen if python is None else version
+        version = seen if python == interpreters.get("") else version
         found |= {entry.name: one for entry, one in zip(facts, entries, strict=True)}
     return ProvidersReport(
         onnxruntime=version,
@@ -46,13 +55,15 @@ def list_providers(pythons: Mapping[str, Path] | None = None) -> ProvidersReport
     )
 
 
-def interpreter_for(facts: ProviderFacts, pythons: Mapping[str, Path]) -> Path | None:
+def interpreter_for(
+    facts: ProviderFacts, pythons: Mapping[str, Path | Target]
+) -> Path | Target | None:
     """Return the interpreter for a provider, None for this one."""
     return pythons.get(facts.name, pythons.get(""))
 
 
 def _survey(
-    python: Path | None, facts: Sequence[ProviderFacts]
+    python: Path | Target | None, facts: Sequence[ProviderFacts]
 ) -> tuple[str | None, list[Availability]]:
     try:
         version, found = call_in(
@@ -64,7 +75,9 @@ def _survey(
     return version, found
 
 
-def _entry(facts: ProviderFacts, found: Availability, python: Path | None) -> ProviderEntry:
+def _entry(
+    facts: ProviderFacts, found: Availability, python: Path | Target | None
+) -> ProviderEntry:
     return ProviderEntry(
         name=facts.name,
         runtime_name=facts.runtime_name,
@@ -84,7 +97,7 @@ def _entry(facts: ProviderFacts, found: Availability, python: Path | None) -> Pr
         fixed_shapes=facts.fixed_shapes,
         precision=list(facts.precision),
         tolerance=facts.tolerance,
-        emulated=emulation(facts) if found.usable else "",
+        emulated=found.emulated,
         without_device=facts.without_device,
         notes=list(facts.notes),
     )

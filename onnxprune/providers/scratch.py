@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxprune.providers.interpreter import call_in
+from onnxprune.targets import Interpreter, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +30,7 @@ def call_on(  # as call_in
     target: str,
     kwargs: Mapping[str, Any],
     *,
-    python: Path | None = None,
+    python: Path | Target | None = None,
     timeout_s: float,
     memory_limit_bytes: int | None,
     progress: Callable[[int, int], None] | None = None,
@@ -43,7 +44,7 @@ def call_on(  # as call_in
         spec: The provider, which the function gets as its keyword argument `spec`.
         target: What to call, as "package.module:function".
         kwargs: Its other keyword arguments; `model` and `models` are paths.
-        python: The interpreter; None for this one.
+        python: The interpreter, here or elsewhere; None for this one.
         timeout_s: Seconds that it may take.
         memory_limit_bytes: Memory that it may take; None for no limit.
         progress: Called with (done, total).
@@ -55,7 +56,8 @@ def call_on(  # as call_in
     """
     given = {"spec": spec, **kwargs}
     if spec.facts.writes_files:
-        given["spec"] = replace(spec, given={k: _whole(v) for k, v in spec.given.items()})
+        if not isinstance(python, Target) or isinstance(python, Interpreter):
+            given["spec"] = replace(spec, given={k: _whole(v) for k, v in spec.given.items()})
         given |= {k: _absolute(v) for k, v in kwargs.items() if k in _PATHS}
         given = {"target": target, "kwargs": given}
         target = f"{__name__}:in_scratch_directory"

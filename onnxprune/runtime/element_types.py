@@ -5,9 +5,9 @@ Kept apart from `onnx`, whose import takes longer than starting the child proces
 
 from __future__ import annotations
 
+import importlib
 from typing import Any, Final, NamedTuple
 
-import ml_dtypes
 import numpy as np
 
 __all__ = ["ElementType", "by_number", "by_runtime_type"]
@@ -37,7 +37,7 @@ def _row(number: int, name: str, dtype: object, *, packed: bool = False) -> Elem
     return ElementType(number, name, resolved, native, packed)
 
 
-_ELEMENT_TYPES: Final = (
+_NUMPY_TYPES: Final = (
     _row(1, "float", np.float32),
     _row(2, "uint8", np.uint8),
     _row(3, "int8", np.int8),
@@ -53,17 +53,39 @@ _ELEMENT_TYPES: Final = (
     _row(13, "uint64", np.uint64),
     _row(14, "complex64", np.complex64),
     _row(15, "complex128", np.complex128),
-    _row(16, "bfloat16", ml_dtypes.bfloat16),
-    _row(17, "float8e4m3fn", ml_dtypes.float8_e4m3fn),
-    _row(18, "float8e4m3fnuz", ml_dtypes.float8_e4m3fnuz),
-    _row(19, "float8e5m2", ml_dtypes.float8_e5m2),
-    _row(20, "float8e5m2fnuz", ml_dtypes.float8_e5m2fnuz),
-    _row(21, "uint4", ml_dtypes.uint4, packed=True),
-    _row(22, "int4", ml_dtypes.int4, packed=True),
-    _row(23, "float4e2m1", ml_dtypes.float4_e2m1fn, packed=True),
-    _row(24, "float8e8m0", ml_dtypes.float8_e8m0fnu),
-    _row(25, "uint2", ml_dtypes.uint2, packed=True),
-    _row(26, "int2", ml_dtypes.int2, packed=True),
+)
+_OTHER_TYPES: Final = (
+    (16, "bfloat16", "bfloat16", False),
+    (17, "float8e4m3fn", "float8_e4m3fn", False),
+    (18, "float8e4m3fnuz", "float8_e4m3fnuz", False),
+    (19, "float8e5m2", "float8_e5m2", False),
+    (20, "float8e5m2fnuz", "float8_e5m2fnuz", False),
+    (21, "uint4", "uint4", True),
+    (22, "int4", "int4", True),
+    (23, "float4e2m1", "float4_e2m1fn", True),
+    (24, "float8e8m0", "float8_e8m0fnu", False),
+    (25, "uint2", "uint2", True),
+    (26, "int2", "int2", True),
+)
+"""Number, name, what ml_dtypes calls it, and whether several elements share a byte."""
+
+
+def _ml_dtypes() -> Any:  # noqa: ANN401  # a module
+    """Import ml_dtypes; a target may do without, for models that NumPy's types suffice for."""
+    try:
+        return importlib.import_module("ml_dtypes")
+    except ImportError:
+        return None
+
+
+_ML_DTYPES: Final = _ml_dtypes()
+_ELEMENT_TYPES: Final = (
+    *_NUMPY_TYPES,
+    *(
+        _row(number, name, getattr(_ML_DTYPES, own), packed=packed)
+        for number, name, own, packed in _OTHER_TYPES
+        if hasattr(_ML_DTYPES, own)
+    ),
 )
 _BY_NUMBER: Final = {row.number: row for row in _ELEMENT_TYPES}
 _BY_RUNTIME_TYPE: Final = {f"tensor({row.name})": row for row in _ELEMENT_TYPES}

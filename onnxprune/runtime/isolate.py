@@ -5,6 +5,9 @@ never end, and several of its providers print to stdout. A child process turns e
 error with a name. It is a guard against accidents and no sandbox: the child has the user's rights.
 
 What a call costs on top of the function: a tenth of a second, and one copy of the arrays each way.
+
+The child may be another interpreter's, or another machine's: all it takes is a command whose stdin
+and stdout are those of `child.main`.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self, cast
 
@@ -28,8 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 __all__ = [
+    "Host",
     "IsolatedCrashError",
     "IsolatedMemoryError",
+    "IsolatedStartError",
     "IsolatedTimeoutError",
     "IsolationError",
     "run_isolated",
@@ -65,12 +71,35 @@ class IsolatedCrashError(IsolationError):
     """The child process was killed by a signal, or left without an answer."""
 
 
+class IsolatedStartError(IsolatedCrashError):
+    """The child process left before any code of ours ran in it.
+
+    Attributes:
+        status: What it left with.
+    """
+
+    status: int = 0
+
+
 class IsolatedMemoryError(IsolationError):
     """The function asked for more memory than it was given."""
 
 
 class IsolatedTimeoutError(IsolationError):
     """The function was not done in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """An interpreter that a child process runs in.
+
+    Attributes:
+        command: What starts the child: it ends in `child.main`.
+        load: How the child's answers are unpickled; those of another machine are not to be trusted.
+    """
+
+    command: Sequence[str]
+    load: frames.Load = frames.load_anything
 
 
 def run_isolated(  # two limits that no caller may forget
@@ -82,6 +111,7 @@ def run_isolated(  # two limits that no caller may forget
     cpu_limit_s: float | None = None,
     progress: Callable[[int, int], None] | None = None,
     task: str | None = None,
+    host: Host | None = None,
 ) -> Any:  # noqa: ANN401  # what the target returns
     """Call a function in a fresh child process and return what it returns.
 
@@ -102,12 +132,15 @@ def run_isolated(  # two limits that no caller may forget
         progress: Called with (done, total); when given, the function gets a keyword argument
             `progress`, which it calls with the same two numbers.
         task: What the call is for, as error messages name it; without it, they name the target.
+        host: What the child is started with; this interpreter by default.
 
     Raises:
         IsolatedCrashError: The child crashed.
+        IsolatedStartError: It did so before our code ran.
         IsolatedMemoryError: The function ran into the memory limit.
         IsolatedTimeoutError: The function was not done in time.
         InternalError: The function raised an exception of another package; the message quotes it.
+        OSError: The command does not start.
         Exception: What else the function raised: the errors of this package and of Python.
 
     Examples:
@@ -115,21 +148,27 @@ def run_isolated(  # two limits that no caller may forget
         0.0
     """
     call = frames.Call(target, dict(kwargs), memory_limit_bytes, cpu_limit_s, progress is not None)
-    with _Child(frames.encode(FrameKind.REQUEST, call)) as child:
+    host = host or Host(_own_command())
+    with _Child(frames.encode(FrameKind.REQUEST, call), host.command) as child:
         limits = timeout_s, memory_limit_bytes, cpu_limit_s
-        return _Call(task or target, *limits).result(child, progress)
+        return _Call(task or target, *limits, host.load).result(child, progress)
+
+
+def _own_command() -> list[str]:
+    path = "\n".join(entry or str(Path.cwd()) for entry in sys.path)
+    return [sys.executable, "-P", "-c", _BOOTSTRAP, path]
 
 
 class _Child:
     """A running child process, with the three threads that keep its pipes moving."""
 
-    def __init__(self, request: Sequence[frames.Chunk]) -> None:
+    def __init__(self, request: Sequence[frames.Chunk], command: Sequence[str]) -> None:
         self.events: queue.SimpleQueue[Frame | Exception | None] = queue.SimpleQueue()
+        self.started = False
         self.answered = False
         self._output = bytearray()
-        path = "\n".join(entry or str(Path.cwd()) for entry in sys.path)
-        self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and code
-            [sys.executable, "-P", "-c", _BOOTSTRAP, path],
+        self._process = subprocess.Popen(  # noqa: S603  # our own interpreter, or the user names it
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -185,6 +224,7 @@ class _Child:
     def _receive(self, stream: BinaryIO) -> None:
         try:
             frames.skip_to_marker(stream)
+            self.started = True
             while (frame := frames.read(stream)) is not None:
                 self.events.put(frame)
         except EOFError:
@@ -210,8 +250,14 @@ class _Call:
     """One call's limits, and how its outcome is told."""
 
     def __init__(
-        self, task: str, timeout_s: float | None, memory_bytes: int | None, cpu_s: float | None
+        self,
+        task: str,
+        timeout_s: float | None,
+        memory_bytes: int | None,
+        cpu_s: float | None,
+        load: frames.Load,
     ) -> None:
+        self._load = load
         self._task = printable(task)
         self._cpu_s = cpu_s
         self._timeout_s = timeout_s
@@ -233,7 +279,7 @@ class _Call:
                 child.answered = True
                 return self._outcome(event)
             if progress is not None:
-                done, total = cast("tuple[int, int]", event.value())
+                done, total = cast("tuple[int, int]", event.value(self._load))
                 progress(done, total)
 
     def _patience_s(self) -> float:
@@ -246,7 +292,7 @@ class _Call:
         return min(left, _POLL_S)
 
     def _outcome(self, answer: Frame) -> object:
-        value: Any = answer.value()
+        value: Any = answer.value(self._load)
         if answer.kind is FrameKind.RESULT:
             return value
         if answer.kind is FrameKind.OUT_OF_MEMORY:
@@ -276,11 +322,11 @@ class _Call:
         elif self._memory_bytes is not None and any(word in output for word in _MEMORY_WORDS):
             error = self._out_of_memory("")
         else:
-            error = self._crash(status, output)
+            error = self._crash(status, output, started=child.started)
         error.output = output
         return error
 
-    def _crash(self, status: int, output: str) -> IsolatedCrashError:
+    def _crash(self, status: int, output: str, *, started: bool) -> IsolatedCrashError:
         hint = "the model, or the sizes of its inputs, make native code fail"
         if status >= 0:
             how = f"the child process left with status {status} and without an answer"
@@ -290,7 +336,11 @@ class _Call:
                 hint = "the system may have run out of memory"
         lines = output.strip().splitlines()
         said = f"; its last words: {printable(lines[-1].strip())}" if lines else ""
-        return IsolatedCrashError(f"{self._task}: {how}{said}", hint=hint)
+        if started:
+            return IsolatedCrashError(f"{self._task}: {how}{said}", hint=hint)
+        error = IsolatedStartError(f"{self._task}: {how}{said}", hint=hint)
+        error.status = status
+        return error
 
 
 def _signal_name(number: int) -> str:

@@ -59,7 +59,13 @@ def test_one_model_is_compared_with_itself(write_model, swift):
 
 
 def test_emulator_gives_no_latency(write_model, swift, monkeypatch):
-    monkeypatch.setattr(subject, "emulation", lambda _facts: "an emulator")
+    examine = subject._Job._examine
+
+    def emulated(*args):
+        found = examine(*args)
+        return replace(found, availability=replace(found.availability, emulated="an emulator"))
+
+    monkeypatch.setattr(subject._Job, "_examine", emulated)
     report = benchmark([write_model("a.onnx"), write_model("b.onnx")], protocol=swift)
     assert report.comparisons == []
     assert all(r.p50_ms is r.load_ms is r.first_run_ms is None for r in report.runs)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from onnxprune.errors import InternalError, InvalidConfigError, ProviderUnavailableError
+from onnxprune.errors import InvalidConfigError, ProviderUnavailableError
 from onnxprune.providers.interpreter import call_in
 
 LIMITS = {"timeout_s": 60, "memory_limit_bytes": None}
@@ -21,9 +21,10 @@ def test_call_gives_the_result_and_raises_the_error(python):
     assert "choose among" in (caught.value.hint or "")
 
 
-def test_other_errors_are_internal():
-    with pytest.raises(InternalError, match="ValueError"):
-        call_in(HERE, "onnxprune.bench.interval:ratio_interval", {"logs": [0.0]}, **LIMITS)
+@pytest.mark.parametrize("python", [None, HERE])
+def test_errors_of_python_are_raised_again(python):
+    with pytest.raises(ValueError, match="1 log ratios"):
+        call_in(python, "onnxprune.bench.interval:ratio_interval", {"logs": [0.0]}, **LIMITS)
 
 
 def test_interpreter_that_is_not_there():
