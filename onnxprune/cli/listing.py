@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 _KINDS = (
-    "analysis", "bench", "check", "config", "costs", "criteria", "demo", "plan", "plugins",
+    "analysis", "audit", "bench", "check", "config", "costs", "criteria", "demo", "plan", "plugins",
     "providers", "prune", "rules", "scores", "verify",
 )  # fmt: skip
 
@@ -90,9 +90,12 @@ def plugins(json_path: Path | None) -> None:
 @debug_option
 def schema(kind: str) -> None:
     """Print the JSON schema of the documents that commands write and read."""
-    from onnxprune.config import Config  # noqa: PLC0415  # not for --help
+    from onnxprune.audit import AuditReport  # noqa: PLC0415  # not for --help
+    from onnxprune.config import Config  # noqa: PLC0415
     from onnxprune.gate.document import CheckReport  # noqa: PLC0415
     from onnxprune.report.schemas import SCHEMAS  # noqa: PLC0415
 
-    known: dict[str, type[BaseModel]] = {**SCHEMAS, "check": CheckReport, "config": Config}
+    known: dict[str, type[BaseModel]] = {
+        **SCHEMAS, "audit": AuditReport, "check": CheckReport, "config": Config,
+    }  # fmt: skip
     click.echo(json.dumps(known[kind].model_json_schema(), indent=1))

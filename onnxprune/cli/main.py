@@ -31,6 +31,7 @@ COMMANDS = {
     "verify": "onnxprune.cli.verify:verify",
     "order": "onnxprune.cli.order:order",
     "bench": "onnxprune.cli.bench:bench",
+    "audit": "onnxprune.cli.audit:audit",
     "mobile": "onnxprune.cli.mobile:mobile",
     "run": "onnxprune.cli.run:run",
     "sweep": "onnxprune.cli.sweep:sweep",

@@ -28,8 +28,8 @@ def report(results: Sequence[Path], output: Path) -> None:
     """Show results on one page.
 
     Takes any number of files that `prune --report`, `bench --json`, `check --format json`, `verify
-    --json` and `analyze --json` wrote, and brings together what speaks of one model. The HTML page
-    has its pictures inside and needs no network.
+    --json`, `audit --json` and `analyze --json` wrote, and brings together what speaks of one
+    model. The HTML page has its pictures inside and needs no network.
     """
     from onnxprune.cli.console import STDOUT, write_document  # noqa: PLC0415  # not for --help
     from onnxprune.io.files import identity_of  # noqa: PLC0415

@@ -107,6 +107,11 @@ class Limits(Section):
         None, description="Most that `metric` may fall below the baseline's."
     )
     min_metric: _Number = Field(None, description="Least value of `metric`.")
+    max_group_drop: _Number = Field(
+        None,
+        description="Most that the accuracy of any subgroup (of any class where there are no "
+        "`groups`) may fall below the baseline's, on all of `test-data`.",
+    )
 
 
 class CheckSection(Limits):
@@ -122,6 +127,10 @@ class CheckSection(Limits):
     samples: Annotated[int | None, Metavar("N")] = Field(
         None, ge=1, description="Take at most this many of the samples; all by default."
     )
+    labels: _File = Field(
+        None, description="The class of each sample of `test-data`: .npy, .npz, .json or .csv."
+    )
+    groups: _File = Field(None, description="The subgroup of each sample, likewise.")
     metric: Annotated[str | None, Metavar("MODULE:FUNCTION")] = Field(
         None,
         pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
+from onnxprune.audit import AuditReport
 from onnxprune.bench.document import BenchReport, ComparisonEntry
 from onnxprune.errors import InvalidConfigError, InvalidModelError, printable
 from onnxprune.gate.document import CheckReport
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _KINDS: dict[str, type[BaseModel]] = {
     "onnxprune.analysis/1": AnalysisReport,
+    "onnxprune.audit/1": AuditReport,
     "onnxprune.bench/1": BenchReport,
     "onnxprune.check/1": CheckReport,
     "onnxprune.prune/1": PruneReport,
@@ -40,6 +42,7 @@ class Candidate:
         comparisons: its latency against the baseline's.
         verify: the outcome of a separate verification.
         check: the outcome of the gate.
+        audit: whom it has forgotten.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Candidate:
     comparisons: list[ComparisonEntry] = field(default_factory=list)
     verify: VerifyReport | None = None
     check: CheckReport | None = None
+    audit: AuditReport | None = None
 
 
 @dataclass(slots=True)
@@ -93,17 +97,15 @@ def read_results(paths: Sequence[Path]) -> Results:
             _candidate(results, document.pruned).verify = document
         elif isinstance(document, CheckReport):
             _candidate(results, document.pruned.path).check = document
+        elif isinstance(document, AuditReport):
+            results.original = results.original or document.original
+            _candidate(results, document.pruned).audit = document
         elif isinstance(document, BenchReport):
             results.benches.append(document)
         elif isinstance(document, AnalysisReport):
             results.original = results.original or document.model
             results.analyses.append(document)
-    for bench in results.benches:
-        for comparison in bench.comparisons:
-            results.original = results.original or comparison.baseline
-            _candidate(results, comparison.candidate).comparisons.append(comparison)
-        if bench.runs:
-            results.original = results.original or bench.runs[0].model
+    _take_comparisons(results)
     _shorten(results.candidates)
     return results
 
@@ -142,7 +144,7 @@ def _read(path: Path) -> BaseModel:
         raise InvalidConfigError(message, hint=_HINT) from None
 
 
-_HINT = "give files that prune --report, bench, check, verify or analyze wrote as JSON"
+_HINT = "give files that prune --report, bench, check, verify, audit or analyze wrote as JSON"
 
 
 def _find(candidates: Sequence[Candidate], path: str, *, moved: bool = True) -> Candidate | None:
@@ -158,6 +160,15 @@ def _candidate(results: Results, path: str, *, moved: bool = True) -> Candidate:
         found = Candidate(shown_name(path), path)
         results.candidates.append(found)
     return found
+
+
+def _take_comparisons(results: Results) -> None:
+    for bench in results.benches:
+        for comparison in bench.comparisons:
+            results.original = results.original or comparison.baseline
+            _candidate(results, comparison.candidate).comparisons.append(comparison)
+        if bench.runs:
+            results.original = results.original or bench.runs[0].model
 
 
 def _shorten(candidates: Sequence[Candidate]) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
+    from onnxprune.audit.document import GroupEntry
     from onnxprune.bench.document import ComparisonEntry, OperatorPair
     from onnxprune.page.collect import Candidate
     from onnxprune.report.models import LayerEntry
@@ -28,6 +29,7 @@ _WIDTH_IN = 8.0
 _MOST_GROUPS = 60
 _MOST_LAYERS = 160
 _OPERATORS = 12
+_MOST_SUBGROUPS = 30
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # a name with dollar signs is a name
@@ -185,6 +187,28 @@ def latencies(comparisons: Sequence[tuple[str, ComparisonEntry]]) -> str | None:
         axes.set_xlim(left=0)
 
     return _svg("latencies", 1.2 + 0.4 * len(comparisons), draw)
+
+
+def excesses(entries: Sequence[GroupEntry]) -> str | None:
+    """Draw how much more than all samples together each class or subgroup lost."""
+    shown = sorted(entries, key=lambda e: (-e.excess, e.p_holm))[:_MOST_SUBGROUPS]
+    if not shown:
+        return None
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for place, entry in enumerate(shown):
+            axes.plot(entry.excess_ci95, (place, place), color=_COLOURS[0], linewidth=1.5)
+            axes.plot(
+                entry.excess, place, marker="s" if entry.hurt else "o", color=_COLOURS[0],
+                markerfacecolor=_COLOURS[0] if entry.hurt else "white",
+            )  # fmt: skip
+        axes.axvline(0, color=_GREY, linewidth=1)
+        axes.set_yticks(range(len(shown)), [_short(entry.name) for entry in shown])
+        axes.set_ylim(len(shown) - 0.4, -0.6)
+        axes.set(xlabel="drop of the accuracy beyond that of all samples (95 % interval)")
+
+    return _svg("excesses", 1.0 + 0.26 * len(shown), draw)
 
 
 def widths(candidates: Sequence[Candidate]) -> str | None:

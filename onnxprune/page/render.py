@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from onnxprune.audit.table import verdict
 from onnxprune.errors import printable
 from onnxprune.page import figures
 from onnxprune.page.collect import shown_name
@@ -17,7 +18,7 @@ from onnxprune.report.tables import count
 from onnxprune.version import __version__
 
 if TYPE_CHECKING:
-    from onnxprune.page.collect import Results
+    from onnxprune.page.collect import Candidate, Results
 
 _NAME_LENGTH = 80
 _TEXT_LENGTH = 1000
@@ -68,6 +69,7 @@ def _content(results: Results) -> dict[str, object]:
         "sentences": [(c.name, sentence(c)) for c in results.candidates],
         "results": results,
         "version": __version__,
+        "verdict": verdict,
     }
 
 
@@ -110,7 +112,19 @@ def _pictures(results: Results) -> list[Picture]:
             figures.couplings(layers),
         ),
     ]
+    for candidate in candidates:
+        drawn += _audit_pictures(candidate)
     return [Picture(title, text, _address(svg)) for title, text, svg in drawn if svg]
+
+
+def _audit_pictures(candidate: Candidate) -> list[tuple[str, str, str | None]]:
+    """Draw whom a pruned model has forgotten."""
+    if candidate.audit is None:
+        return []
+    text = "Right of zero, pruning took more than from the samples together. A filled square is "
+    text += f"significant, at the level {candidate.audit.level:g} over all of them."
+    drawn = (("Classes", candidate.audit.classes), ("Subgroups", candidate.audit.groups))
+    return [(f"{what}, {candidate.name}", text, figures.excesses(e)) for what, e in drawn]
 
 
 def _address(svg: str) -> str:

@@ -33,6 +33,9 @@ def sentence(candidate: Candidate) -> str:
     """Return what there is to say of one pruned model."""
     speed = [_speed(entry) for entry in candidate.comparisons]
     parts = [*_size(candidate), *_kept(candidate), *speed, *_proof(candidate), *_gate(candidate)]
+    if candidate.audit is not None and candidate.audit.hurt:
+        names = ", ".join(entry.name for entry in candidate.audit.hurt[:5])
+        parts.append(f"Pruning hurt {names} MORE than others.")
     return " ".join(parts)
 
 

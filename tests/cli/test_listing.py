@@ -57,7 +57,7 @@ def test_schemas_name_their_format(kind: str, cli: Callable) -> None:
 
 
 def test_schema_kinds_are_complete() -> None:
-    assert tuple(sorted({*SCHEMAS, "check", "config"})) == listing._KINDS
+    assert tuple(sorted({*SCHEMAS, "audit", "check", "config"})) == listing._KINDS
 
 
 def test_demo(cli: Callable, tmp_path: Path) -> None:

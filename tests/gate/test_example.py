@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,7 +48,7 @@ def test_green(repository: Path, cli: Callable) -> None:
     result = check(cli, "--max-latency-ratio", 3, "--time-budget", 10)
     assert result.code == 0, result.out
     assert result.json["passed"]
-    assert len(result.json["checks"]) == 8
+    assert len(result.json["checks"]) == 9
 
 
 def test_a_wrong_file(repository: Path, cli: Callable) -> None:
@@ -105,15 +106,31 @@ def test_too_large_a_drop(repository: Path, cli: Callable) -> None:
     assert cli("apply", "model.onnx", "plan.json", "-o", "small.onnx").code == 0
     result = check(cli, "--max-latency-ratio", 1000, "--time-budget", 0.2)
     assert result.code == 1
-    assert set(failed(result)) - {"max-latency-ratio[cpu]"} == {"max-metric-drop"}
+    assert set(failed(result)) - {"max-latency-ratio[cpu]", "max-group-drop"} == {"max-metric-drop"}
     entry = failed(result)["max-metric-drop"]
     assert entry["value"] > entry["limit"] == 0.01
     assert "at most 0.01 is allowed (evaluate:accuracy: " in entry["message"]
 
 
-@pytest.mark.skip(reason="audits of subgroups are not there yet")
-def test_a_drop_in_one_subgroup_only() -> None:
-    """Will need labels and groups beside the samples, and a limit on the worst subgroup."""
+def test_a_drop_in_one_subgroup_only(repository: Path, cli: Callable) -> None:
+    """The features of one digit leave: hardly anything happens to the accuracy of all together."""
+    model = onnx.load(repository / "model.onnx")
+    [tensor] = [t for t in model.graph.initializer if t.name == "classes.weight"]
+    weights = numpy_helper.to_array(tensor)  # [digit unit]
+    score = np.delete(weights, 3, axis=0).max(axis=0) - weights[3]
+    entry = {"initializer": tensor.name, "axis": 1, "values": (score - score.min()).tolist()}
+    scores = {"format": "onnxprune.scores/1", "scores": [entry]}
+    (repository / "scores.json").write_text(json.dumps(scores))
+    options = ("--ratio", 0.3, "--criterion", "file:scores.json", "--only", tensor.name)
+    assert cli("plan", "model.onnx", "-o", repository / "plan.json", *options).code == 0
+    assert cli("apply", "model.onnx", "plan.json", "-o", "small.onnx").code == 0
+    sizes = ("--max-macs-ratio", 1, "--max-bytes-ratio", 1, "--max-latency-ratio", 1000)
+    result = check(cli, *sizes, "--max-metric-drop", 0.05, "--time-budget", 0.2)
+    assert result.code == 1, result.out
+    assert set(failed(result)) - {"max-latency-ratio[cpu]"} == {"max-group-drop"}
+    entry = failed(result)["max-group-drop"]
+    assert entry["value"] > entry["limit"] == 0.08
+    assert "at most 0.08 is allowed (class '3', 61 samples: " in entry["message"]
 
 
 def test_a_changed_input(repository: Path, cli: Callable) -> None:

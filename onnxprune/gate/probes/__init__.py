@@ -9,6 +9,7 @@ from onnxprune.gate.probes import (
     proof,
     fidelity,
     metric,
+    groups,
     footprint,
     latency,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "fidelity",
     "footprint",
     "given_limits",
+    "groups",
     "latency",
     "metric",
     "operators",

@@ -1,0 +1,93 @@
+"""Pruned variants of one network, made as a plan was made, on resampled calibration data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from onnxprune import pipeline
+from onnxprune.calibration import load_calibration
+from onnxprune.errors import InvalidConfigError, printable
+from onnxprune.planning.plans import read_plan
+from onnxprune.runtime.batches import single_samples
+from onnxprune.runtime.inputs import input_specs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from onnxprune.core.plan import PrunePlan
+    from onnxprune.stages import Progress
+
+__all__ = ["make_replicas"]
+
+_TARGETS: Final = {"ratio": "ratio", "macs": "remove_macs", "params": "remove_params"}
+_KEPT: Final = (
+    "criterion", "allocation", "seed", "align", "min_channels", "max_group_ratio",
+    "allow_approximate", "exclude", "only",
+)  # fmt: skip
+
+
+def make_replicas(
+    original: Path,
+    plan: Path,
+    calibration: Path,
+    folder: Path,
+    *,
+    count: int,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Prune a network again and again, each time on a bootstrap resample of the samples.
+
+    A resample has as many samples as the plan was made with, drawn with replacement (Efron 1979).
+
+    Args:
+        original: the original.
+        plan: the plan whose settings are taken.
+        calibration: the samples that the plan was made with.
+        folder: where the pruned models go.
+        count: how many are made.
+        seed: of the resampling.
+        progress: called with what is being done, and how much of how much.
+
+    Raises:
+        InvalidConfigError: the plan was made without samples, or they are not what inputs want.
+    """
+    read = read_plan(plan)
+    options, samples, recovery = _options(read, plan)
+    analysis = pipeline.analyze(original)
+    specs = input_specs(analysis.model.proto)
+    # A fifth of what is given is held back, as it was for the plan.
+    wanted = samples + -(-samples // 4)
+    feeds = single_samples(load_calibration(calibration, specs, samples=wanted), specs)[:wanted]
+    random = np.random.default_rng(seed)
+    paths = []
+    for number in range(count):
+        if progress is not None:
+            progress("making replicas", number, count)
+        drawn = random.integers(0, len(feeds), len(feeds))
+        paths.append(folder / f"replica{number}.onnx")
+        pipeline.prune(
+            analysis, paths[-1], verify=False, calibration=[feeds[i] for i in drawn],
+            samples=samples, recovery=recovery, **options,
+        )  # fmt: skip
+    return paths
+
+
+def _options(plan: PrunePlan, path: Path) -> tuple[dict[str, Any], int, str]:
+    """Return the options of `prune` that a plan was made with, its samples and its recovery."""
+    settings = plan.settings
+    if "samples" not in settings:
+        message = f"the plan '{printable(path)}' was made without samples: a resample of the data "
+        message += "changes nothing"
+        raise InvalidConfigError(message, hint="give further pruned models instead of --replicas")
+    options: dict[str, Any] = {name: settings[name] for name in _KEPT if name in settings}
+    options["coupling"] = plan.coupling
+    target = _TARGETS.get(str(settings.get("target")))
+    if target is None:  # a size or a latency: what it came to in multiply-accumulates
+        target, amount = "remove_macs", 1 - plan.predicted["macs"]
+    else:
+        amount = settings["amount"]
+    options[target] = amount
+    return options, int(settings["samples"]), str(settings.get("recovery", "least-squares"))
