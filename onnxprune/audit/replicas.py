@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from onnxprune.core.plan import PrunePlan
     from onnxprune.stages import Progress
 
-__all__ = ["make_replicas"]
+__all__ = ["make_replicas", "replica_options"]
 
 _TARGETS: Final = {"ratio": "ratio", "macs": "remove_macs", "params": "remove_params"}
 _KEPT: Final = (
     "criterion", "allocation", "seed", "align", "min_channels", "max_group_ratio",
-    "allow_approximate", "exclude", "only",
+    "allow_approximate", "depth", "exclude", "only",
 )  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def make_replicas(
         InvalidConfigError: the plan was made without samples, or they are not what inputs want.
     """
     read = read_plan(plan)
-    options, samples, recovery = _options(read, plan)
+    options, samples, recovery = replica_options(read, plan)
     analysis = pipeline.analyze(original)
     specs = input_specs(analysis.model.proto)
     # A fifth of what is given is held back, as it was for the plan.
@@ -75,8 +75,16 @@ def make_replicas(
     return paths
 
 
-def _options(plan: PrunePlan, path: Path) -> tuple[dict[str, Any], int, str]:
-    """Return the options of `prune` that a plan was made with, its samples and its recovery."""
+def replica_options(plan: PrunePlan, path: Path) -> tuple[dict[str, Any], int, str]:
+    """Return the options of `prune` that a plan was made with, its samples and its recovery.
+
+    Args:
+        plan: the plan.
+        path: its file, for the message.
+
+    Raises:
+        InvalidConfigError: it was made without samples.
+    """
     settings = plan.settings
     if "samples" not in settings:
         message = f"the plan '{printable(path)}' was made without samples: a resample of the data "
@@ -85,9 +93,10 @@ def _options(plan: PrunePlan, path: Path) -> tuple[dict[str, Any], int, str]:
     options: dict[str, Any] = {name: settings[name] for name in _KEPT if name in settings}
     options["coupling"] = plan.coupling
     target = _TARGETS.get(str(settings.get("target")))
-    if target is None:  # a size or a latency: what it came to in multiply-accumulates
-        target, amount = "remove_macs", 1 - plan.predicted["macs"]
+    if isinstance(settings.get("depth"), int):
+        pass  # whole branches leave, and that is the target
+    elif target is None:  # a size or a latency: what it came to in multiply-accumulates
+        options["remove_macs"] = 1 - plan.predicted["macs"]
     else:
-        amount = settings["amount"]
-    options[target] = amount
+        options[target] = settings["amount"]
     return options, int(settings["samples"]), str(settings.get("recovery", "least-squares"))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,12 +13,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 import onnxprune
 from onnxprune.audit import AuditReport, audit
+from onnxprune.audit.replicas import replica_options
 from onnxprune.cli.main import run
+from onnxprune.core.plan import PrunePlan
 from onnxprune.demo import CALIBRATION, MODEL, load_digits
 from onnxprune.errors import InvalidConfigError, InvalidModelError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from onnxprune.planning.options import make_settings
 
 SILENCED = 3
 
@@ -179,3 +180,28 @@ def test_a_network_without_classes(tmp_path: Path) -> None:
     report = audit(tmp_path / "m.onnx", tmp_path / "m.onnx", output="y", **given)
     assert report.accuracy.before == 1
     assert "unnormalised scores" in report.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"target": "ratio", "amount": 0.5}, {"ratio": 0.5}),
+        ({"target": "params", "amount": 0.5, "align": 8}, {"remove_params": 0.5, "align": 8}),
+        ({"target": "bytes", "amount": 9000}, {"remove_macs": 0.25}),
+        ({"target": "macs", "amount": 0.0, "depth": 2}, {"depth": 2}),
+        ({"target": "macs", "amount": 0.4, "depth": "auto"}, {"remove_macs": 0.4, "depth": "auto"}),
+    ],
+    ids=str,
+)
+def test_replicas_aim_at_what_the_plan_aimed_at(
+    settings: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    coupling: Any = "constrained" if "depth" in settings else "unconstrained"
+    plan = PrunePlan(
+        model_sha256="", coupling=coupling, groups=[], predicted={"macs": 0.75},
+        settings={**settings, "samples": 40, "recovery": "bias", "align_source": "known"},
+    )  # fmt: skip
+    options, samples, recovery = replica_options(plan, Path("plan.json"))
+    assert options == {**expected, "coupling": coupling}
+    assert (samples, recovery) == (40, "bias")
+    make_settings(options, samples=True)
