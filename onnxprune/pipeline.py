@@ -465,7 +465,7 @@ def order(
         analysis = couple(analyze(model, dims=dims), wanted.coupling, wanted.forks)
         check_plan(analysis, wanted)
         removed = analysis.removed_labels(wanted)
-        layout = read_layout(analysis.deps, removed, wanted.layout or ())
+        layout = read_layout(analysis.deps, removed, wanted.layout or (), wanted.joined or ())
     return stream_entries(analysis, layout)
 
 

@@ -52,7 +52,7 @@ MODELS = (
     "densenet121.ts", "resnet50.ts", "efficientnet_b0.ts", "mobilenet_v2.ts", "googlenet.ts",
     "yolov8n.ts",
 )  # fmt: skip
-OUT = Path(__file__).parents[1] / "results" / "order" / "latency.json"
+OUT = Path(__file__).parents[1] / "results" / "coupling" / "latency.json"
 WARM, RUNS = 2, 5
 
 

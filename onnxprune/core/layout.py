@@ -33,12 +33,14 @@ class Layout:
         removed: flag per label: what no consumer reads.
         cut: flag per label: what is not in the file; a part of `removed`.
         holds: per label set, the one whose content stands in its place.
+        joined: outputs of concatenations behind which one copy serves all operands.
     """
 
     deps: Dependencies
     removed: Flags
     cut: Flags
     holds: LabelArray
+    joined: frozenset[str] = frozenset()
 
     @cached_property
     def slots(self) -> Flags:

@@ -130,6 +130,13 @@ class LatencyModel:
         count = int(np.count_nonzero(~cut[edge.below]))
         return self._costs.copy_ns(count * edge.positions, contiguous=False)
 
+    def join_time(self, output: str, edges: list[Edge], cut: Flags) -> float:
+        """Return the time of one copy behind a concatenation instead of one for every operand."""
+        cuts = Cuts(self._deps.ctx, cut[self._deps.roots], self._shapes)
+        wanted = math.prod(cuts.shape(output))
+        more = sum(int(e.missing(cut).sum()) * e.positions for e in edges)
+        return self._costs.copy_ns(wanted, contiguous=False) + more * self._costs.element_ns
+
     def total(self, cut: Flags) -> float:
         """Return the time of the network with the copies that it needs."""
         shared = self.copies(cut).values()

@@ -14,9 +14,10 @@ from onnxprune.errors import PlanMismatchError, printable
 from onnxprune.planning.costs import CopyCosts, default_costs
 from onnxprune.planning.latency import LatencyModel
 from onnxprune.planning.padding import Padding
+from onnxprune.rewrite.selects import operands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     Flags = NDArray[np.bool_]
     Arrange = Callable[[int, list[list[int]], list[float]], Sequence[int]]
 
-EFFORT = 20_000
+EFFORT = 5_000
 """Steps of branch and bound for the order of one stream."""
 
 
@@ -65,7 +66,23 @@ def make_layout(
         if order is not None:
             for places, contents in stream.holds(order):
                 holds[places] = contents
-    return Layout(deps, removed, cut, holds)
+    joined = _joined(deps, model, cut) if pad else frozenset()
+    return Layout(deps, removed, cut, holds, joined)
+
+
+def _joined(deps: Dependencies, model: LatencyModel, cut: Flags) -> frozenset[str]:
+    """Return the concatenations behind which one copy takes less time than many in front."""
+    edges = {edge.node.outputs[0]: edge for edge in model.edges}
+    found = set()
+    for node in deps.graph.nodes:
+        found_edges = (edges.get(s.outputs[0]) for s in operands(deps, node).values())
+        copied = [e for e in found_edges if e is not None]
+        copied = [e for e in copied if e.missing(cut).any()]
+        if len(copied) > 1:
+            apart = sum(model.copy_time(e, cut) for e in copied)
+            if model.join_time(node.outputs[0], copied, cut) < apart:
+                found.add(node.outputs[0])
+    return frozenset(found)
 
 
 def _least_bytes(n: int, sets: list[list[int]], weights: list[float]) -> Sequence[int]:
@@ -108,8 +125,19 @@ def describe_layout(layout: Layout) -> list[PlanLayout]:
     return found
 
 
-def read_layout(deps: Dependencies, removed: Flags, entries: Sequence[PlanLayout]) -> Layout:
+def read_layout(
+    deps: Dependencies,
+    removed: Flags,
+    entries: Sequence[PlanLayout],
+    joined: Collection[str] = (),
+) -> Layout:
     """Return the layout that stands in a plan.
+
+    Args:
+        deps: the analysis.
+        removed: flag per label: what no consumer reads.
+        entries: what the plan says of groups.
+        joined: outputs of concatenations behind which one copy serves all operands.
 
     Raises:
         PlanMismatchError: it does not fit the model.
@@ -130,7 +158,13 @@ def read_layout(deps: Dependencies, removed: Flags, entries: Sequence[PlanLayout
         cut[group.atoms[np.array(entry.unread, np.int64)]] = False
         holds[group.atoms] = group.atoms[np.array(order, np.int64)]
     _check(deps, cut, holds)
-    return Layout(deps, removed, cut[deps.roots], holds)
+    able = {n.outputs[0] for n in deps.graph.nodes if operands(deps, n)}
+    if not able.issuperset(joined):
+        message = (
+            f"the plan joins '{printable(min(set(joined) - able))}', which is no concatenation"
+        )
+        raise PlanMismatchError(message, hint="the plan was edited; make a new one")
+    return Layout(deps, removed, cut[deps.roots], holds, frozenset(joined))
 
 
 def _check(deps: Dependencies, cut: Flags, holds: NDArray[np.int64]) -> None:

@@ -185,7 +185,7 @@ def draft_of(analysis: Analysis, plan: PrunePlan, *, original: Analysis | None =
     if plan.layout is None:
         layout = make_layout(analysis.deps, removed)
     else:
-        layout = read_layout(analysis.deps, removed, plan.layout)
+        layout = read_layout(analysis.deps, removed, plan.layout, plan.joined or ())
     branches = analysis.removed_branches(plan)
     rewritten = bypass(_rewrite(analysis, layout), branches)
     stamp(rewritten.proto, analysis, plan)
@@ -274,7 +274,9 @@ def with_layout(
         "macs": round(after.macs / max(before.macs, 1), 6),
         "params": round(after.params / max(before.params, 1), 6),
     }
-    changes = {"layout": describe_layout(layout), "predicted": predicted}
+    changes: dict[str, Any] = {"layout": describe_layout(layout), "predicted": predicted}
+    if layout.joined:
+        changes["joined"] = sorted(layout.joined)
     return plan.model_copy(update=changes), layout
 
 

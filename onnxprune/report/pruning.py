@@ -210,6 +210,15 @@ def _notes(
         if "note" in group.score:
             fallbacks.setdefault(str(group.score["note"]), []).append(group.id)
     notes += [f"scores of {_listed(ids)}: {note}" for note, ids in fallbacks.items()]
+    notes += _missed(analysis, plan, achieved)
+    if any(not g.exact for g in plan.groups):
+        notes.append("approximate groups were pruned: outputs differ from the masked original")
+    return notes
+
+
+def _missed(analysis: Analysis, plan: PrunePlan, achieved: Achieved) -> list[str]:
+    """Say by how much and why a target was missed."""
+    notes: list[str] = []
     metric, amount = plan.settings.get("target"), float(plan.settings.get("amount", 0))
     if metric in ("params", "macs") and amount:
         done: float = getattr(achieved, metric)
@@ -217,6 +226,11 @@ def _notes(
             notes.append(
                 f"the groups are too coarse for this target: {done:.1%} of the {metric} left, "
                 f"{amount:.1%} were asked for"
+            )
+        elif plan.coupling == "unconstrained" and done < amount - COARSE:
+            notes.append(
+                f"{done:.1%} of the {metric} left, {amount:.1%} were asked for: consumers keep "
+                "reading channels that they ignore where a copy would take longer"
             )
     elif metric == "bytes":
         size = analysis.model.size_bytes
@@ -233,6 +247,4 @@ def _notes(
                 f"{share:.1%} of the groups' channels left, {amount:.1%} were asked for: groups "
                 "are too small for it, or limits hold them"
             )
-    if any(not g.exact for g in plan.groups):
-        notes.append("approximate groups were pruned: outputs differ from the masked original")
     return notes

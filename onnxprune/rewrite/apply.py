@@ -85,7 +85,7 @@ def rewrite(
                 _apply(surgeon, deps, node, change)
             _declare(surgeon, cuts[0], node.scope, node.outputs)
     repair.check_outputs()
-    added = replace_selects(surgeon, deps, cuts[0])
+    added = replace_selects(surgeon, deps, cuts[0], joined=layout.joined)
     written = surgeon.export()
     if original is not None:
         restore_calls(original, proto, written, surgeon.resized())

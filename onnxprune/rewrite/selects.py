@@ -15,7 +15,7 @@ import onnx
 from onnxprune.core.selects import selects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from numpy.typing import NDArray
 
@@ -67,11 +67,29 @@ def wanted_indices(cuts: Cuts, value: str, output: str, axis: int) -> NDArray[np
     return (np.cumsum(above) - 1)[below]
 
 
-def replace_selects(surgeon: Surgeon, deps: Dependencies, cuts: Cuts) -> tuple[Copy, ...]:
-    """Replace every Select of a graph; returns the copies that were needed."""
+def replace_selects(
+    surgeon: Surgeon, deps: Dependencies, cuts: Cuts, *, joined: Collection[str] = ()
+) -> tuple[Copy, ...]:
+    """Replace every Select of a graph; returns the copies that were needed.
+
+    Args:
+        surgeon: the graph to edit.
+        deps: the analysis.
+        cuts: what remains of every value.
+        joined: outputs of concatenations behind which one copy serves all operands.
+    """
     width = element_bytes(deps)
     made: dict[tuple[str, bytes], tuple[Node, Copy]] = {}
+    behind: list[Copy] = []
+    served: set[str] = set()
+    for concat in deps.graph.nodes:
+        if concat.op == "Concat" and concat.outputs[0] in joined:
+            own = operands(deps, concat)
+            behind.append(_join(surgeon, deps, cuts, concat, own))
+            served |= {select.outputs[0] for select in own.values()}
     for node in selects(deps):
+        if node.outputs[0] in served:
+            continue
         value, output, axis = node.inputs[0], node.outputs[0], int(node.attribute("axis"))
         indices = wanted_indices(cuts, value, output, axis)
         if indices is None:
@@ -93,4 +111,46 @@ def replace_selects(surgeon: Surgeon, deps: Dependencies, cuts: Cuts) -> tuple[C
         op = "Slice" if run else "Gather"
         copy = Copy(value, op, len(indices), cuts.size(value, axis), size, 1)
         made[key] = node, copy
-    return tuple(copy for _, copy in made.values())
+    return (*(copy for _, copy in made.values()), *behind)
+
+
+def operands(deps: Dependencies, concat: Node) -> dict[int, Node]:
+    """Return the Selects along its axis that only a concatenation reads, by its input."""
+    if concat.op != "Concat" or concat.domain:
+        return {}
+    output = concat.outputs[0]
+    rank = len(deps.ctx.shape(output) or ())
+    if not rank or output in deps.graph.outputs:
+        return {}
+    axis = int(concat.attribute("axis", 1)) % rank
+    made_by = {n.outputs[0]: n for n in selects(deps) if int(n.attribute("axis")) == axis}
+    readers: dict[str, int] = {}
+    for node in deps.graph.nodes:
+        for key in node.inputs:
+            readers[key] = readers.get(key, 0) + 1
+    return {
+        position: made_by[key]
+        for position, key in enumerate(concat.inputs)
+        if key in made_by and readers[key] == 1
+    }
+
+
+def _join(
+    surgeon: Surgeon, deps: Dependencies, cuts: Cuts, concat: Node, own: dict[int, Node]
+) -> Copy:
+    """Let a concatenation read values as they are, and take what is wanted out of the whole."""
+    output = concat.outputs[0]
+    axis = int(concat.attribute("axis", 1)) % len(deps.ctx.shape(output) or (1,))
+    start, chosen = 0, []
+    for position, key in enumerate(concat.inputs):
+        source = own[position].inputs[0] if position in own else key
+        size = cuts.size(source, axis)
+        indices = wanted_indices(cuts, source, key, axis) if position in own else None
+        chosen.append(start + (np.arange(size) if indices is None else indices))
+        start += size
+        if position in own:
+            surgeon.bypass(own[position])
+    indices = np.concatenate(chosen)
+    surgeon.gather_output(concat, axis, indices)
+    size = int(np.prod(cuts.shape(output), dtype=np.int64)) * element_bytes(deps)(output)
+    return Copy(output, "Gather", len(indices), start, size, len(own))

@@ -209,6 +209,18 @@ class Surgeon:
         arrays = [self.constant(stem + k, np.array(v, np.int64)) for k, v in bounds.items()]
         twin.inputs = [twin.inputs[0], *arrays]
 
+    def gather_output(self, node: Node, axis: int, indices: np.ndarray) -> None:
+        """Put a Gather behind a node; readers get what it leaves under the name they know."""
+        graph, twin = self._nodes[node.scope, node.index]
+        output = twin.outputs[0]
+        whole = gs.Variable(self.unique(f"{output.name}_whole"))
+        twin.outputs[0] = whole
+        chosen = self.constant(f"{output.name}_indices", indices.astype(np.int64))
+        place = next(i for i, n in enumerate(graph.nodes) if n is twin)
+        name, attributes = self.unique(f"{output.name}_selected"), {"axis": axis}
+        made = gs.Node("Gather", name, attributes, inputs=[whole, chosen], outputs=[output])
+        graph.nodes.insert(place + 1, made)
+
     def bypass(self, node: Node, instead: Node | None = None) -> None:
         """Let readers of a node read its input, or the output of another one, and remove it."""
         graph, twin = self._nodes[node.scope, node.index]

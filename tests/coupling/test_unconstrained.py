@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,7 @@ from onnxprune.planning.layouts import make_layout
 from onnxprune.planning.options import make_settings
 from onnxprune.planning.selection import make_plan
 from onnxprune.rewrite import rewrite
+from onnxprune.rewrite.selects import operands
 from onnxprune.testing.shared_channels import inception
 from onnxprune.verification import verify_cut
 
@@ -72,12 +74,16 @@ def test_every_layout_of_a_plan_is_exact(net: Path, tmp_path: Path, price: float
     chosen = make_layout(deps, removed, costs=costs)
     rng = np.random.default_rng(0)
     shuffled = make_layout(deps, removed, arrange=lambda n, *_: rng.permutation(n).tolist())
-    for layout in (plain_layout(deps, removed), chosen, shuffled):
+    concats = frozenset(n.outputs[0] for n in deps.graph.nodes if operands(deps, n))
+    joined = replace(shuffled, joined=concats)
+    for layout in (plain_layout(deps, removed), chosen, shuffled, joined):
         made = rewrite(analysis.proto, analysis.model.array, deps, layout, copies=analysis.copies)
         path = tmp_path / "out.onnx"
         write_model(made.proto, path, source=analysis.model, arrays=made.arrays)
         assert verify_cut(analysis, removed, path).exact
     assert (chosen.cut == removed).all() == (price < 1)
+    gathers = [c.value for c in made.copies if c.value in concats]
+    assert set(gathers) == concats
 
 
 def test_a_wrong_order_is_noticed(residual_net: Path, tmp_path: Path) -> None:
