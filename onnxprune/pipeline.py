@@ -263,7 +263,7 @@ def prune(  # noqa: PLR0913  # as the command
     """Make a model smaller: analyze, plan, apply and verify.
 
     With samples, what leaves is chosen by what the network does on them, and the weights that stay
-    are repaired by least squares; see `onnxprune.recovery.calibrated`. Every fifth sample is held
+    are repaired by least squares; see `onnxprune.recovery.calibrated`. Every eighth sample is held
     back from both, and the report says how near the outputs on those stay.
 
     Args:

@@ -310,7 +310,7 @@ def test_python_code_may_go_on_for_ever(code):
 
     for source in (Entry(code(endless)), endless):
         found = _collect(source, [IMAGE], samples=16)
-        assert (len(found.fit), len(found.held)) == (16, 4)  # batches are taken apart
+        assert (len(found.fit), len(found.held)) == (16, 3)  # batches are taken apart
         assert {feed["x"].shape for feed in found.fit} == {(1, 3, 4, 4)}
         assert found.fit[0]["x"].dtype == np.float32
 
@@ -370,9 +370,11 @@ def test_code_is_found_in_the_working_directory_and_keeps_off_stdout(tmp_path, m
 
 
 @pytest.mark.parametrize(
-    ("given", "fit", "held"), [(1, 1, 0), (9, 9, 0), (10, 8, 2), (40, 32, 8), (200, 64, 16)]
-)
-def test_every_fifth_sample_is_held_back(tmp_path, given, fit, held):
+    ("given", "fit", "held"), [
+        (1, 1, 0), (9, 9, 0), (10, 8, 2), (17, 14, 3), (40, 35, 5), (200, 64, 10),
+    ],
+)  # fmt: skip
+def test_every_eighth_sample_is_held_back(tmp_path, given, fit, held):
     path = _save(tmp_path, x=np.arange(given, dtype=np.float32).reshape(given, 1))
     found = _collect(path, [_spec("N", 1)], samples=64)
     assert (len(found.fit), len(found.held)) == (fit, held)
@@ -383,7 +385,7 @@ def test_every_fifth_sample_is_held_back(tmp_path, given, fit, held):
 
 def test_made_up_samples_only_when_asked_for():
     found = _collect("synthetic", [IMAGE], samples=16)
-    assert (len(found.fit), len(found.held)) == (16, 4)
+    assert (len(found.fit), len(found.held)) == (16, 3)
     assert found.notes == (SYNTHETIC_WARNING,)
 
 

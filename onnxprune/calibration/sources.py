@@ -27,11 +27,14 @@ __all__ = ["SYNTHETIC", "Entry", "SampleSet", "Source", "collect_samples", "hold
 SYNTHETIC: Final = "synthetic"
 """The word that asks for made-up samples where a path is expected."""
 
-_EVERY: Final = 5
-"""One sample of so many is held back."""
+_EVERY: Final = 8
+"""One sample of so many is held back, two at least."""
+
+_MOST_HELD: Final = 32
+"""More would sharpen the judgement little, and are worth more as samples to fit on."""
 
 _FEWEST: Final = 10
-"""Fewer samples than this are all fitted on: two to judge with would tell nothing."""
+"""Fewer samples than this are all fitted on: one to judge with would tell nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,8 @@ def collect_samples(
 ) -> SampleSet:
     """Read samples from wherever they are, and hold some back.
 
-    A quarter more than wanted is taken where there are so many, so that holding one of five back
-    leaves as many as wanted.
+    More than wanted are taken where there are so many, so that as many as wanted are left when some
+    are held back.
 
     Args:
         source: A file, a directory, `synthetic`, feeds, or what yields feeds.
@@ -85,7 +88,7 @@ def collect_samples(
     if samples < 1:
         message = f"{samples} calibration samples are asked for, wanted is a number from 1"
         raise InvalidConfigError(message)
-    wanted = samples + -(-samples // (_EVERY - 1))
+    wanted = samples + min(_MOST_HELD, max(2, -(-samples // (_EVERY - 1))))
     notes: tuple[str, ...] = ()
     if isinstance(source, Entry):
         where = f"--calibration-entry '{source.name}'"
@@ -108,16 +111,20 @@ def collect_samples(
 
 
 def hold_back(feeds: Sequence[Feed]) -> tuple[list[Feed], list[Feed]]:
-    """Split samples into those to fit on and every fifth, to judge with.
+    """Split samples into those to fit on and every eighth, to judge with: two at least, 32 at most.
 
     Examples:
-        >>> fit, held = hold_back([{}] * 25)
-        >>> len(fit), len(held)
-        (20, 5)
-        >>> [len(part) for part in hold_back([{}] * 9)]
-        [9, 0]
+        >>> for count in (9, 10, 128, 1000):
+        ...     print(*(len(part) for part in hold_back([{}] * count)))
+        9 0
+        8 2
+        112 16
+        968 32
     """
-    if len(feeds) < _FEWEST:
+    total = len(feeds)
+    if total < _FEWEST:
         return list(feeds), []
-    fit = [feed for number, feed in enumerate(feeds) if number % _EVERY != _EVERY - 1]
-    return fit, list(feeds[_EVERY - 1 :: _EVERY])
+    count = min(_MOST_HELD, max(2, -(-total // _EVERY)))
+    chosen = {(number + 1) * total // count - 1 for number in range(count)}
+    fit = [feed for number, feed in enumerate(feeds) if number not in chosen]
+    return fit, [feeds[number] for number in sorted(chosen)]
