@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -95,7 +96,9 @@ def _latency_against_macs(axes: Axes, timed: Sequence[tuple[Candidate, float, An
 def _quality_against_macs(
     axes: Axes, rated: Sequence[tuple[Candidate, float, float, float]], name: str
 ) -> None:
-    points = [(macs, after, c.name) for c, macs, _, after in rated]
+    own = [c.name for c, *_ in rated] if len(rated) > 1 else [""]
+    start = len(os.path.commonprefix(own))  # noqa: RUF071  # characters, not folders
+    points = [(macs, after, c.name[start:] or c.name) for c, macs, _, after in rated]
     macs, values, names = zip(*sorted([(1.0, rated[0][2], "original"), *points]), strict=True)
     axes.plot(macs, values, color=_COLOURS[0], marker="o")
     for x, y, text in zip(macs, values, names, strict=True):
@@ -104,7 +107,7 @@ def _quality_against_macs(
             ha="right" if x > 0.8 else "center",
         )  # fmt: skip
     axes.margins(y=0.2)
-    axes.set(xlabel="MACs that remain", ylabel=_short(name), xlim=(0, 1.05))
+    axes.set(xlabel="MACs that remain", ylabel=_short(name.rpartition(":")[2]), xlim=(0, 1.05))
     axes.xaxis.set_major_formatter(_percent)
 
 

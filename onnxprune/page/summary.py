@@ -61,7 +61,8 @@ def _kept(candidate: Candidate) -> list[str]:
     metric, fidelity = candidate.prune.metric, candidate.prune.fidelity
     found = []
     if metric is not None:
-        found.append(f"{metric.name} went from {metric.before:.4g} to {metric.after:.4g}.")
+        name = metric.name.rpartition(":")[2]
+        found.append(f"{name} went from {metric.before:.4g} to {metric.after:.4g}.")
     for output in fidelity.outputs if fidelity else ():
         if output.top1_agreement is not None:
             same = f"the same class as the original in {output.top1_agreement:.1%} of the cases"
