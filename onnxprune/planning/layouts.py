@@ -53,10 +53,13 @@ def make_layout(
     """
     if not deps.hierarchy:
         return plain_layout(deps, removed)
-    model = LatencyModel(deps, costs or default_costs())
+    costs = costs or default_costs()
+    model = LatencyModel(deps, costs)
     streams = find_streams(deps)
     padding = Padding(deps, model, removed)
-    cut = padding.cheapest(streams) if pad else removed
+    cut = removed
+    if pad:
+        cut = padding.aligned(padding.cheapest(streams), costs.grouped_step)
     if max_copies is not None:
         cut = padding.at_most(cut, max_copies)
     cut = cut[deps.roots]

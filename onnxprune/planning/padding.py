@@ -61,6 +61,30 @@ class Padding:
                 cut, best = tried, time
         return cut
 
+    def aligned(self, cut: Flags, step: int) -> Flags:
+        """Return a cut after which streams through grouped convolutions have even widths.
+
+        What lies above them is computed although nobody reads it; consumers that read all before
+        keep reading all.
+        """
+        grouped = {
+            key
+            for node in self._deps.graph.nodes
+            if int(node.attribute("group", 1) or 1) > 1
+            for key in node.inputs
+        }
+        whole = [e for e in self._model.edges if not e.missing(cut).any()]
+        cut = cut.copy()
+        for group in self._deps.groups:
+            if group.follows and any(p.parameter in grouped for p in group.slices):
+                gone = group.atoms[cut[group.atoms]]
+                kept = group.size - len(gone)
+                cut[gone[: min(group.size, -(-kept // step) * step) - kept]] = False
+        cut &= ~self._hierarchy.upwards(~cut)
+        for edge in whole:
+            cut = self.keep(cut, edge)
+        return cut
+
     def at_most(self, cut: Flags, copies: int) -> Flags:
         """Return a cut that needs no more than some copies, giving up the least useful ones."""
         while True:

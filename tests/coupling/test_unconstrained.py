@@ -70,7 +70,7 @@ def test_every_layout_of_a_plan_is_exact(net: Path, tmp_path: Path, price: float
         make_plan(analysis, make_settings({"ratio": 0.5, "criterion": "random"}))
     )
     prices = dict.fromkeys(("slice_ns", "gather_ns", "node_us"), price)
-    costs = default_costs().model_copy(update=prices)
+    costs = default_costs().model_copy(update={**prices, "grouped_step": 1})
     chosen = make_layout(deps, removed, costs=costs)
     rng = np.random.default_rng(0)
     shuffled = make_layout(deps, removed, arrange=lambda n, *_: rng.permutation(n).tolist())

@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, PositiveFloat
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
 
 
 class CopyCosts(BaseModel):
@@ -24,6 +24,8 @@ class CopyCosts(BaseModel):
         slice_ns: time per element that a contiguous Slice copies.
         gather_ns: time per element that a Gather copies.
         node_us: time of a further node.
+        grouped_step: a multiple of so many channels makes grouped convolutions several times as
+            fast as another number.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,6 +38,7 @@ class CopyCosts(BaseModel):
     slice_ns: PositiveFloat
     gather_ns: PositiveFloat
     node_us: PositiveFloat
+    grouped_step: PositiveInt = 1
 
     def copy_ns(self, elements: int, *, contiguous: bool) -> float:
         """Return the time of a copy of some elements."""
