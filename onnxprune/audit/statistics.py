@@ -7,7 +7,7 @@ only the original is right, -1 where only the pruned model is, else 0; accuracy 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -90,20 +90,24 @@ def compare_groups(
     """
     names, places = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
     change = _change(before, after)
-    sizes = np.bincount(places)
+    counts = np.stack(
+        [np.bincount(places[change == c], minlength=len(names)) for c in (1, -1, 0)], axis=1
+    )
+    sizes = counts.sum(axis=1)
+    right = [np.bincount(places, weights=flags) / sizes for flags in (before, after)]
     random = np.random.default_rng(seed)
-    sums = np.stack([_resampled(change[places == g], random) for g in range(len(names))])
-    drops = sums / sizes[:, None]
-    excesses = drops - sums.sum(axis=0) / len(change)
-    everything = _counts(change)
-    p_values = [permutation_p(_counts(change[places == g]), everything) for g in range(len(names))]
+    sums = [_resampled(c, random).astype(np.int32) for c in counts]
+    overall = sum(sums) / len(change)
+    everything = counts.sum(axis=0)
+    p_values = [permutation_p(c.tolist(), everything.tolist()) for c in counts]
     return [
         GroupChange(
             name=str(name), samples=int(sizes[g]),
-            before=float(before[places == g].mean()), after=float(after[places == g].mean()),
-            drop_ci95=_interval(drops[g]),
-            excess=float(change[places == g].mean() - change.mean()),
-            excess_ci95=_interval(excesses[g]), p_value=p_values[g], p_holm=corrected,
+            before=float(right[0][g]), after=float(right[1][g]),
+            drop_ci95=_interval(sums[g] / sizes[g]),
+            excess=float((counts[g, 0] - counts[g, 1]) / sizes[g] - change.mean()),
+            excess_ci95=_interval(sums[g] / sizes[g] - overall),
+            p_value=p_values[g], p_holm=corrected,
         )
         for g, (name, corrected) in enumerate(zip(names, holm(p_values), strict=True))
     ]  # fmt: skip
@@ -167,7 +171,8 @@ def overall_interval(before: Flags, after: Flags, *, seed: int = 0) -> Interval:
         seed: of the bootstrap.
     """
     change = _change(before, after)
-    return _interval(_resampled(change, np.random.default_rng(seed)) / len(change))
+    counts = np.array([(change == c).sum() for c in (1, -1, 0)])
+    return _interval(_resampled(counts, np.random.default_rng(seed)) / len(change))
 
 
 def calibration_error(right: Flags, confidence: NDArray[np.float64]) -> float:
@@ -225,16 +230,15 @@ def _change(before: Flags, after: Flags) -> NDArray[np.int64]:
     return before.astype(np.int64) - after.astype(np.int64)
 
 
-def _counts(change: NDArray[np.int64]) -> tuple[int, int, int]:
-    """Return how many samples were lost, gained, and did not change."""
-    return tuple(int((change == value).sum()) for value in (1, -1, 0))  # type: ignore[return-value]
+def _resampled(counts: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
+    """Return the sum of the changes in resamplings, without drawing every sample.
 
-
-def _resampled(change: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
-    """Return the sum of the changes in resamplings, without drawing every sample."""
-    shares = np.array(_counts(change)) / len(change)
-    drawn = random.multinomial(len(change), shares, size=_RESAMPLES)
-    summed: NDArray[Any] = drawn[:, 0] - drawn[:, 1]
+    Args:
+        counts: numbers of samples that were lost, gained, and did not change.
+        random: what is drawn from.
+    """
+    drawn = random.multinomial(counts.sum(), counts / counts.sum(), size=_RESAMPLES)
+    summed: NDArray[np.int64] = drawn[:, 0] - drawn[:, 1]
     return summed
 
 

@@ -123,8 +123,11 @@ def _audit_pictures(candidate: Candidate) -> list[tuple[str, str, str | None]]:
         return []
     text = "Right of zero, pruning took more than from the samples together. A filled square is "
     text += f"significant, at the level {candidate.audit.level:g} over all of them."
-    drawn = (("Classes", candidate.audit.classes), ("Subgroups", candidate.audit.groups))
-    return [(f"{what}, {candidate.name}", text, figures.excesses(e)) for what, e in drawn]
+    drawn = (("class", candidate.audit.classes), ("subgroup", candidate.audit.groups))
+    return [
+        (f"Who lost more, by {what}: {candidate.name}", text, figures.excesses(e))
+        for what, e in drawn
+    ]
 
 
 def _address(svg: str) -> str:

@@ -13,6 +13,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 import onnxprune
 from onnxprune.audit import AuditReport, audit
+from onnxprune.audit.document import (
+    Accuracy,
+    Calibration,
+    Corrupted,
+    Exemplar,
+    GroupEntry,
+)
 from onnxprune.audit.replicas import replica_options
 from onnxprune.cli.main import run
 from onnxprune.core.plan import PrunePlan
@@ -21,6 +28,7 @@ from onnxprune.errors import InvalidConfigError, InvalidModelError
 from onnxprune.planning.options import make_settings
 
 SILENCED = 3
+HOSTILE = "</script><script>alert(1)</script>\x1b[31m|`$(reboot)`\n::error::x"
 
 
 @pytest.fixture(scope="module")
@@ -205,3 +213,38 @@ def test_replicas_aim_at_what_the_plan_aimed_at(
     assert options == {**expected, "coupling": coupling}
     assert (samples, recovery) == (40, "bias")
     make_settings(options, samples=True)
+
+
+def test_names_are_inert(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No name does anything on the page or in Markdown, and a picture is nothing but a picture."""
+    accuracy = Accuracy(before=1, after=0, drop=1, ci95=(1, 1))
+    entry = GroupEntry(
+        name=HOSTILE, samples=9, accuracy=accuracy, excess=0.5, excess_ci95=(0.1, 0.9),
+        p_value=0.001, p_holm=0.01, hurt=True, exemplars=1,
+    )  # fmt: skip
+    exemplar = Exemplar(
+        sample=0, label=HOSTILE, group=HOSTILE, before=HOSTILE, after=HOSTILE,
+        confidence_before=1, confidence_after=1, flip_share=1,
+    )  # fmt: skip
+    report = AuditReport(
+        original="a.onnx", pruned=HOSTILE, variants=[], replicas=0, output=HOSTILE, samples=9,
+        level=0.05, accuracy=accuracy, classes=[entry] * 60, groups=[entry], flipped=1,
+        exemplars=[exemplar] * 30, calibration=Calibration(before=0, after=0),
+        robustness=[Corrupted(corruption=HOSTILE, severity=1, accuracy=accuracy)], notes=[HOSTILE],
+        seconds=1,
+    )  # fmt: skip
+    path = tmp_path / "a.json"
+    path.write_text(report.to_json())
+    assert run(["report", str(path), "-o", str(tmp_path / "a.html")]) == 0
+    html = (tmp_path / "a.html").read_text()
+    assert "<script" not in html
+    assert "\x1b" not in html
+    assert "10 more, which lost less" in html
+    assert run(["report", str(path), "-o", "-"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert not any(line.startswith("::") or "<script>" in line for line in lines)
+    for thumbnail in ('x" onerror="alert(1)', "a b", ""):
+        document = json.loads(report.to_json())
+        document["exemplars"][0]["thumbnail"] = thumbnail
+        path.write_text(json.dumps(document))
+        assert run(["report", str(path), "-o", str(tmp_path / "b.html")]) == 2
