@@ -178,6 +178,8 @@ def _limits(looked: _Looked, name: str, dims: Mapping[str, int]) -> list[str]:
         "# min-agreement = 0.98",
         "# metric = \"evaluate:accuracy\"  # accuracy(run) of evaluate.py; run(feed) -> outputs",
         "# max-metric-drop = 0.01",
+        "# labels = \"labels.npy\"  # of all of test-data; groups = \"groups.csv\" for subgroups",
+        "# max-group-drop = 0.05",
     ]  # fmt: skip
     return lines
 
