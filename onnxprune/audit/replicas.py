@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from onnxprune import pipeline
-from onnxprune.calibration import load_calibration
+from onnxprune.calibration import collect_samples
 from onnxprune.errors import InvalidConfigError, printable
 from onnxprune.planning.plans import read_plan
-from onnxprune.runtime.batches import single_samples
 from onnxprune.runtime.inputs import input_specs
 
 if TYPE_CHECKING:
@@ -57,10 +56,11 @@ def make_replicas(
     read = read_plan(plan)
     options, samples, recovery = replica_options(read, plan)
     analysis = pipeline.analyze(original)
-    specs = input_specs(analysis.model.proto)
-    # A fifth of what is given is held back, as it was for the plan.
-    wanted = samples + -(-samples // 4)
-    feeds = single_samples(load_calibration(calibration, specs, samples=wanted), specs)[:wanted]
+    collected = collect_samples(
+        calibration, input_specs(analysis.model.proto), dims=analysis.dims[0], samples=samples,
+        seed=options.get("seed", 0),
+    )  # fmt: skip
+    feeds = [*collected.fit, *collected.held]  # of each resample, as many are held back again
     random = np.random.default_rng(seed)
     paths = []
     for number in range(count):
