@@ -37,6 +37,7 @@ __all__ = [
     "benchmark",
     "check",
     "load",
+    "order",
     "plan",
     "prune",
     "verify",

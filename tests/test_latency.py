@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxprune import latency, pipeline
+from onnxprune import pipeline
 from onnxprune.analysis import analyze_model
 from onnxprune.bench.document import SelfTestEntry
 from onnxprune.core.plan import PrunePlan
@@ -18,6 +18,7 @@ from onnxprune.costs.network import price_network
 from onnxprune.costs.table import CostTable
 from onnxprune.demo import MODEL
 from onnxprune.errors import InvalidConfigError, ProviderUnavailableError, TargetError
+from onnxprune.pipeline import latency
 from onnxprune.report.models import PruneReport
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from onnxprune import pipeline
 from onnxprune.cli.main import run
 from onnxprune.demo import CALIBRATION, MODEL
 from onnxprune.errors import InvalidConfigError, PlanMismatchError
-from onnxprune.state_dict import module_path
+from onnxprune.pipeline.state_dict import module_path
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -30,9 +30,9 @@ import onnxruntime as ort
 
 import onnxprune
 from onnxprune.analysis import Analysis, analyze_model
+from onnxprune.analysis.expansion import expand
 from onnxprune.core.layout import Layout, plain_layout
 from onnxprune.core.order import upscale_order
-from onnxprune.expansion import expand
 from onnxprune.io import write_model
 from onnxprune.planning.layouts import make_layout
 from onnxprune.planning.options import make_settings

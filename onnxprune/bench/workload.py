@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from onnx import TensorProto
 
+from onnxprune.analysis.probe import candidates, compared_values, probe
 from onnxprune.core.graph import build_graph
 from onnxprune.core.macs import macs_by_node
 from onnxprune.errors import InvalidConfigError, InvalidModelError, printable
 from onnxprune.io import load_model
-from onnxprune.probe import candidates, compared_values, probe
 from onnxprune.rewrite.prepare import prepare
 from onnxprune.runtime.feeds import FeedRecipe
 from onnxprune.runtime.inputs import InputSpec, input_specs

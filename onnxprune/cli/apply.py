@@ -16,7 +16,7 @@ from onnxprune.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from onnxprune.state_dict import StateDictReport
+    from onnxprune.pipeline.state_dict import StateDictReport
 
 
 @click.command()

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import networkx as nx
 import numpy as np
 
+from onnxprune.analysis.expansion import expand
 from onnxprune.core.labels import UnionFind
 from onnxprune.criteria import ScoreContext, find_criterion
-from onnxprune.expansion import expand
 from onnxprune.planning.costs import CopyCosts, default_costs
 from onnxprune.planning.latency import LatencyModel
 from onnxprune.planning.padding import Padding

@@ -14,6 +14,7 @@ import numpy as np
 from onnxprune.allocation import AllocationContext, find_allocation, solve
 from onnxprune.allocation.knapsack import Offer, knapsack
 from onnxprune.analysis import Analysis, analyze_model
+from onnxprune.analysis.expansion import expand
 from onnxprune.core.branches import dead_nodes, readers_of
 from onnxprune.core.dependencies import analyze_graph
 from onnxprune.core.graph import build_graph
@@ -22,7 +23,6 @@ from onnxprune.core.shapes import concretize
 from onnxprune.core.steps import Candidate, make_candidate
 from onnxprune.criteria import find_criterion
 from onnxprune.errors import InvalidConfigError, NothingToPruneError
-from onnxprune.expansion import expand
 from onnxprune.planning.selection import (
     Settings,
     choose_groups,

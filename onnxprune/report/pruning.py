@@ -16,7 +16,6 @@ from onnxprune.report.models import (
     Achieved,
     CopiesMade,
     LatencyEntry,
-    LatencyRound,
     ModelFacts,
     PruneReport,
     Verified,
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from onnxprune.analysis import Analysis
     from onnxprune.core.plan import PrunePlan
     from onnxprune.io import Written
-    from onnxprune.latency import Outcome
     from onnxprune.planning.plans import Draft
     from onnxprune.verification import Verification
 
@@ -56,7 +54,7 @@ def report_pruning(  # noqa: PLR0913  # everything that a report holds
     seconds: Mapping[str, float],
     judgement: Judgement | None = None,
     notes: Sequence[str] = (),
-    latency: Outcome | None = None,
+    latency: LatencyEntry | None = None,
 ) -> PruneReport:
     """Describe what was done to a model.
 
@@ -110,7 +108,7 @@ def report_pruning(  # noqa: PLR0913  # everything that a report holds
         metric=judged.metric,
         search=judged.search,
         notes=[*notes, *_notes(analysis, plan, achieved, draft.dropped), *_alignment(plan)],
-        latency=None if latency is None else _latency(latency),
+        latency=latency,
         seconds=dict(seconds),
         peak_rss_bytes=peak_rss_bytes(),
     )
@@ -130,22 +128,6 @@ def copies_made(analysis: Analysis, draft: Draft) -> CopiesMade:
         avoided=len(wanted) - len(copies),
         bytes_avoided=naive - made,
     )
-
-
-def _latency(outcome: Outcome) -> LatencyEntry:
-    chosen = outcome.chosen
-    return LatencyEntry(
-        requested=outcome.aim.ratio, predicted=chosen.predicted, ratio=chosen.ratio,
-        ci95=(chosen.low, chosen.high), provider=outcome.aim.spec.text,
-        threads=outcome.aim.threads, align=outcome.align, align_source=outcome.align_source,
-        iterations=[
-            LatencyRound(
-                predicted=i.predicted, ratio=i.ratio, ci95=(i.low, i.high), trusted=i.trusted,
-                macs=i.macs,
-            )
-            for i in outcome.iterations
-        ],
-    )  # fmt: skip
 
 
 def verified(verification: Verification) -> Verified:

@@ -17,9 +17,9 @@ import onnx
 
 from onnxprune.allocation import Target
 from onnxprune.analysis import analyze_model
+from onnxprune.analysis.expansion import couple
 from onnxprune.core.steps import Limits
 from onnxprune.errors import InvalidModelError, NothingToPruneError, PlanMismatchError
-from onnxprune.expansion import couple
 from onnxprune.io import write_model
 from onnxprune.planning.costs import default_costs
 from onnxprune.planning.layouts import make_layout

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from onnx import TensorProto
 from pydantic import BaseModel, ConfigDict
 
+from onnxprune.analysis.probe import candidates, compared_values
 from onnxprune.errors import InvalidModelError, VerificationError, printable
 from onnxprune.io import load_model, write_model
-from onnxprune.probe import candidates, compared_values
 from onnxprune.rewrite.mask import masked_model
 from onnxprune.runtime.feeds import FeedRecipe
 from onnxprune.runtime.inputs import input_specs
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onnxprune.analysis import Analysis
+    from onnxprune.analysis.probe import Settings
     from onnxprune.core.branches import Branch
-    from onnxprune.probe import Settings
     from onnxprune.runtime.compare import Comparison
     from onnxprune.runtime.difference import OutputDifference
     from onnxprune.runtime.feeds import Feed

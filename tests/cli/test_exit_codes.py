@@ -8,7 +8,6 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxprune import pipeline
 from onnxprune.errors import InternalError, ProviderUnavailableError
 
 if TYPE_CHECKING:
@@ -154,7 +153,7 @@ def test_what_happens_inside(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(pipeline, "analyze_model", fail)
+    monkeypatch.setattr("onnxprune.pipeline.loading.analyze_model", fail)
     outcome = cli("analyze", model)
     assert outcome.code == code
     assert fragment in outcome.err
@@ -172,7 +171,7 @@ def test_long_errors_are_cut(cli: Callable, model: Path, monkeypatch: pytest.Mon
     def fail(*_: object, **__: object) -> None:
         raise InternalError("\n".join(map(str, range(100))))
 
-    monkeypatch.setattr(pipeline, "analyze_model", fail)
+    monkeypatch.setattr("onnxprune.pipeline.loading.analyze_model", fail)
     outcome = cli("analyze", model)
     assert len(outcome.err.splitlines()) == 20
     assert "more lines" in outcome.err

@@ -14,6 +14,7 @@ from onnx.reference import ReferenceEvaluator
 from onnxprune import pipeline
 from onnxprune.core.plan import PrunePlan
 from onnxprune.errors import PlanMismatchError
+from onnxprune.planning.options import make_settings
 from onnxprune.report.models import PruneReport
 from onnxprune.verification import Verification
 from onnxprune.version import __version__
@@ -31,7 +32,7 @@ WRONG = Verification(
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take every model for right, where a test is not about that."""
-    monkeypatch.setattr(pipeline, "verify_cut", lambda *_, **__: EXACT)
+    monkeypatch.setattr("onnxprune.pipeline.output.verify_cut", lambda *_, **__: EXACT)
 
 
 def dims_of(path: Path) -> dict[str, list[int]]:
@@ -150,7 +151,7 @@ def test_data_file_that_is_a_file_of_the_input(
 def test_a_wrong_result_is_never_written(
     cli: Callable, model: Path, tmp_path: Path, files: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "verify_cut", lambda *_, **__: WRONG)
+    monkeypatch.setattr("onnxprune.pipeline.output.verify_cut", lambda *_, **__: WRONG)
     outcome = cli(
         "prune", model, "-o", tmp_path / "out.onnx", "--ratio", 0.5,
         "--plan-out", tmp_path / "plan.json", "--report", tmp_path / "report.json",
@@ -173,7 +174,7 @@ def test_an_interruption_leaves_nothing(  # noqa: PLR0917
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(pipeline, "verify_cut", fail)
+    monkeypatch.setattr("onnxprune.pipeline.output.verify_cut", fail)
     assert cli("prune", model, "-o", tmp_path / "out.onnx", "--ratio", 0.5).code == code
     assert files() == {"model.onnx"}
 
@@ -209,7 +210,7 @@ def test_size_targets_hold_for_the_file(
     out, report = tmp_path / "out.onnx", tmp_path / "report.json"
     outcome = cli("prune", model, "-o", out, "--max-bytes", size, "--report", report)
     assert outcome.code == 0, outcome.err
-    assert out.stat().st_size <= pipeline.make_settings({"max_bytes": size}).target.amount
+    assert out.stat().st_size <= make_settings({"max_bytes": size}).target.amount
     assert PruneReport.model_validate_json(report.read_text()).requested == {"max_bytes": size}
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from onnxprune import staging
 from onnxprune.errors import InvalidConfigError
-from onnxprune.staging import Staging
+from onnxprune.pipeline import staging
+from onnxprune.pipeline.staging import Staging
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 # Prunes for ever: verification says that it began, and never comes to an end.
 ENDLESS = """
 import sys, time
-from onnxprune import pipeline
+from onnxprune.pipeline import output
 from onnxprune.cli.main import main
 def verify(*_, **__):
     print("verifying", flush=True)
     time.sleep(60)
-pipeline.verify_cut = verify
+output.verify_cut = verify
 sys.exit(main())
 """
 

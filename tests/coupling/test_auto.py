@@ -10,8 +10,8 @@ import pytest
 import onnxprune
 from onnxprune.allocation import Target
 from onnxprune.analysis import analyze_model
-from onnxprune.couplings import least_drop
 from onnxprune.errors import NothingToPruneError
+from onnxprune.pipeline.couplings import least_drop
 from onnxprune.planning.costs import default_costs
 from onnxprune.planning.segments import choose_forks
 
@@ -47,7 +47,9 @@ def test_the_draft_that_loses_least_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drops = {"first": 0.10, "alike": 0.099, "better": 0.05}
-    monkeypatch.setattr("onnxprune.couplings.measure_drop", lambda made, *_, **__: drops[made])
+    monkeypatch.setattr(
+        "onnxprune.pipeline.couplings.measure_drop", lambda made, *_, **__: drops[made]
+    )
 
     def best(*names: str) -> object:
         def draft(name: object) -> object:

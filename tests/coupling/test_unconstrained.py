@@ -12,12 +12,12 @@ import pytest
 
 import onnxprune
 from onnxprune.analysis import analyze_model
+from onnxprune.analysis.expansion import expand
 from onnxprune.core.graph import SELECT_AXIS
 from onnxprune.core.layout import Layout, plain_layout
 from onnxprune.core.selects import selects
 from onnxprune.core.symmetry import find_streams
 from onnxprune.errors import InvalidConfigError, PlanMismatchError
-from onnxprune.expansion import expand
 from onnxprune.io import write_model
 from onnxprune.planning.costs import default_costs
 from onnxprune.planning.latency import find_edges

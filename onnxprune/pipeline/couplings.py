@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from onnxprune.drop import measure_drop
+from onnxprune.analysis.expansion import couple, expand
 from onnxprune.errors import NothingToPruneError
-from onnxprune.expansion import couple, expand
+from onnxprune.pipeline.drop import measure_drop
 from onnxprune.planning.segments import choose_forks
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from onnxprune.analysis import Analysis
-    from onnxprune.drafting import Made
     from onnxprune.fidelity import Judge
+    from onnxprune.pipeline.drafting import Made
     from onnxprune.planning.selection import Settings
     from onnxprune.stages import Stages
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from onnxprune.analysis import Analysis
     from onnxprune.calibration import Source
-    from onnxprune.latency import Outcome
+    from onnxprune.pipeline.latency import Outcome
     from onnxprune.planning.options import PlanOptions
     from onnxprune.planning.plans import Draft
     from onnxprune.planning.selection import Settings
@@ -133,7 +133,7 @@ def make(
     align = options.get("align")
     ratio = options.get("max_latency_ratio")
     if ratio is not None:
-        from onnxprune.latency import Aim, aim_at  # noqa: PLC0415  # loads what measures
+        from onnxprune.pipeline.latency import Aim, aim_at  # noqa: PLC0415  # loads what measures
 
         made, outcome = aim_at(
             analysis, Aim(ratio, spec, threads), settings, carry_out,

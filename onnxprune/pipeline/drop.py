@@ -15,8 +15,8 @@ from onnxprune.planning.options import PlanOptions, requested
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from onnxprune.drafting import Made
     from onnxprune.fidelity import Judge, SearchStep
+    from onnxprune.pipeline.drafting import Made
     from onnxprune.stages import Stages
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 import onnxprune.rules  # noqa: F401 - registers the rules
+from onnxprune.analysis.probe import probe
 from onnxprune.core.branches import Branch, find_branches
 from onnxprune.core.cost import Cost, CostModel
 from onnxprune.core.dependencies import Dependencies, analyze_graph
@@ -17,7 +18,6 @@ from onnxprune.core.steps import SiteTable
 from onnxprune.errors import PlanMismatchError, printable
 from onnxprune.io import Model, load_model
 from onnxprune.plugins import taking_part
-from onnxprune.probe import probe
 from onnxprune.rewrite.prepare import prepare
 from onnxprune.runtime.inputs import input_specs
 

@@ -26,20 +26,21 @@ from onnxprune.errors import ProviderUnavailableError, TargetError
 from onnxprune.io import write_model
 from onnxprune.planning.plans import stamp
 from onnxprune.planning.selection import make_candidates, score_context
+from onnxprune.report.models import LatencyEntry, LatencyRound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from onnxprune.analysis import Analysis
     from onnxprune.bench.document import ComparisonEntry
-    from onnxprune.drafting import Made
+    from onnxprune.pipeline.drafting import Made
     from onnxprune.planning.selection import Settings
     from onnxprune.providers.spec import ProviderSpec
 
     Make = Callable[[Settings], Made]
     Progress = Callable[[int, int], None]
 
-__all__ = ["Aim", "Iteration", "Outcome", "Pricing", "aim_at", "price"]
+__all__ = ["Aim", "Iteration", "Outcome", "Pricing", "aim_at", "latency_entry", "price"]
 
 _MOST_ITERATIONS: Final = 8
 _SLACK: Final = 0.05
@@ -122,6 +123,23 @@ class Outcome:
     iterations: list[Iteration] = field(default_factory=list)
     align: int = 1
     align_source: str = ""
+
+
+def latency_entry(outcome: Outcome) -> LatencyEntry:
+    """Return what a report keeps of a search."""
+    chosen = outcome.chosen
+    return LatencyEntry(
+        requested=outcome.aim.ratio, predicted=chosen.predicted, ratio=chosen.ratio,
+        ci95=(chosen.low, chosen.high), provider=outcome.aim.spec.text,
+        threads=outcome.aim.threads, align=outcome.align, align_source=outcome.align_source,
+        iterations=[
+            LatencyRound(
+                predicted=i.predicted, ratio=i.ratio, ci95=(i.low, i.high), trusted=i.trusted,
+                macs=i.macs,
+            )
+            for i in outcome.iterations
+        ],
+    )  # fmt: skip
 
 
 def price(
