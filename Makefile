@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .DELETE_ON_ERROR:
 
 help:
-	@echo 'make demo    prune the small model that ships with the package, show before and after, check it'
+	@echo 'make demo    prune the small model that ships with the package, show before and after, check it, write a page'
 	@echo 'make test    run all tests; PYTEST_ARGS="-m not\ slow" leaves out the long ones'
 	@echo 'make zoo     fetch the third-party models that some long tests run on'
 	@echo 'make lint    ruff, and the order of the layers'
@@ -22,7 +22,8 @@ help:
 	@echo 'make clean   remove $(VENV) and the caches'
 
 demo: $(VENV)/installed
-	$(BIN)/onnxprune demo
+	@mkdir -p build
+	$(BIN)/onnxprune demo --page build/demo.html
 
 test: $(VENV)/developing
 	$(BIN)/pytest -n 2 $(PYTEST_ARGS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,7 +22,8 @@ _REMOVE_MACS = 0.7
 _ALIGN = 8
 _BATCH = 64
 _RUNS = 201
-_LIMITS = {
+_BUDGET_S = 5.0
+_LIMITS: dict[str, Any] = {
     "verified": "exact",
     "provenance": True,
     "max_macs_ratio": 0.3,
@@ -38,9 +39,15 @@ _LIMITS = {
     "-o", "--output", type=click.Path(path_type=Path), metavar="OUT",
     help="Keep the pruned model.",
 )  # fmt: skip
+@click.option(
+    "--page", type=click.Path(path_type=Path), metavar="FILE.html",
+    help="Write the page that `onnxprune report` makes, with a measured latency.",
+)  # fmt: skip
 @debug_option
 @click.pass_context
-def demo(ctx: click.Context, json_path: Path | None, output: Path | None) -> None:
+def demo(
+    ctx: click.Context, json_path: Path | None, output: Path | None, page: Path | None
+) -> None:
     """Prune a small trained model that comes with the package.
 
     It reads handwritten digits. Seven tenths of its multiply-accumulates leave, in steps of 8
@@ -64,12 +71,16 @@ def demo(ctx: click.Context, json_path: Path | None, output: Path | None) -> Non
         plan = Path(folder) / "plan.json"
         outcome = pipeline.prune(
             MODEL, small, remove_macs=_REMOVE_MACS, align=_ALIGN, calibration=CALIBRATION,
-            plan_out=plan, progress=progress,
+            plan_out=plan, report=Path(folder) / "prune.json", metric=_LIMITS["metric"],
+            progress=progress,
         )  # fmt: skip
         accuracy, latency = _measure(MODEL, small)
         section = parse_section(CheckSection, {**_LIMITS, "baseline": MODEL, "plan": plan},
                                 where="demo")  # fmt: skip
         checked = run_checks(Job(small, section, progress=progress))
+        if page is not None:
+            (Path(folder) / "check.json").write_text(checked.to_json(), encoding="utf-8")
+            _write_page(page, Path(folder), small)
     assert outcome.verified is not None
     report = DemoReport(
         before=_side(outcome.input, accuracy[0], latency[0]),
@@ -89,8 +100,23 @@ def demo(ctx: click.Context, json_path: Path | None, output: Path | None) -> Non
             f"  Accuracy on {report.images} images never trained on. Latency is indicative: median "
             f"of {_RUNS} alternating runs of {_BATCH} images, 1 thread.\n",
             *check_table(checked),
+            *([] if page is None else [f"\n  All of it on one page: {page}"]),
         )
     ctx.exit(checked.status)
+
+
+def _write_page(page: Path, folder: Path, small: Path) -> None:
+    """Write a page of the documents in a folder and of a short measurement."""
+    from onnxprune import pipeline  # noqa: PLC0415
+    from onnxprune.cli.console import write_document  # noqa: PLC0415
+    from onnxprune.demo import MODEL  # noqa: PLC0415
+    from onnxprune.page import read_results, to_html  # noqa: PLC0415
+
+    bench = folder / "bench.json"
+    measured = pipeline.benchmark([MODEL, small], batch=_BATCH, time_budget_s=_BUDGET_S)
+    bench.write_text(measured.to_json(), encoding="utf-8")
+    documents = [folder / "prune.json", bench, folder / "check.json"]
+    write_document(to_html(read_results(documents)), page, ())
 
 
 def _side(facts: ModelFacts, accuracy: float, latency_ms: float) -> DemoSide:
