@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import onnx
 
 from onnxprune.bench.document import MachineEntry
+from onnxprune.errors import ProviderUnavailableError
 from onnxprune.providers.interpreter import call_in
 from onnxprune.runtime import machine
 
@@ -40,4 +41,7 @@ def describe_machine(target: Target | None = None) -> MachineEntry:
 
 def load_average(target: Target | None = None) -> list[float] | None:
     """Return the load over 1, 5 and 15 minutes, None where the system does not tell."""
-    return describe_machine(target).load_average
+    try:
+        return describe_machine(target).load_average
+    except ProviderUnavailableError:  # what was measured before stands
+        return None

@@ -19,6 +19,7 @@ from onnxprune.bench.workload import (
     read_subject,
 )
 from onnxprune.errors import InvalidConfigError, OnnxPruneError, ProviderUnavailableError
+from onnxprune.providers.listing import interpreter_for
 from onnxprune.providers.scratch import call_on
 from onnxprune.providers.spec import ProviderSpec, parse_spec
 from onnxprune.runtime.isolate import IsolationError, run_isolated
@@ -88,7 +89,7 @@ def benchmark(  # noqa: PLR0913  # one per option of the command
     specs = [p if isinstance(p, ProviderSpec) else parse_spec(p) for p in providers]
     used = protocol or Protocol()
     pythons_there = places(pythons, target)
-    default = pythons_there.get("")
+    default = interpreter_for(specs[0].facts, pythons_there)
     there = default if isinstance(default, Target) else None
     machine = describe_machine(there)
     first = runnable(Path(models[0]), dims=_checked(dims or {}), batch=batch)
@@ -242,7 +243,7 @@ class _Job:
                 def tell(done: int, total: int) -> None:
                     report(what, done, total)
 
-        python = self.pythons.get(spec.facts.name, self.pythons.get(""))
+        python = interpreter_for(spec.facts, self.pythons)
         # Drivers of GPUs reserve far more memory than they use.
         limit = _MEMORY_BYTES if spec.facts.device == "cpu" else None
         try:

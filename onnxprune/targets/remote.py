@@ -76,9 +76,14 @@ class Remote(Target):
         source = Path(__file__).with_name("there.py").read_text(encoding="utf-8")
         command = self.command([self.python, "-I", "-c", source, *words])
         done = self.run(command, stdin=stdin, timeout_s=_COPY_S if stdin else _LOOK_S)
-        if done.returncode or not done.stdout:
+        # Shells may greet before it.
+        last = (done.stdout.splitlines() or [b""])[-1]
+        try:
+            answer: object = json.loads(last) if done.returncode == 0 else None
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
             raise self.failure(done.returncode, done.stderr.decode("utf-8", "replace"))
-        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return answer
 
     def run(

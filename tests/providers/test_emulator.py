@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import platform
+
 import pytest
 
 from onnxprune.providers import find_provider
-from onnxprune.providers.emulator import emulation
+from onnxprune.providers.emulator import emulated_machine, emulation
 
 
 @pytest.mark.parametrize(
@@ -22,3 +24,14 @@ from onnxprune.providers.emulator import emulation
 def test_emulators_are_known(name, machine, variables, emulated):
     found = emulation(find_provider(name), machine=machine, environment=variables)
     assert bool(found) is emulated
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="looks at /proc")
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64", "riscv64", "something"])
+def test_program_of_another_machine_is_emulated(monkeypatch, machine):
+    real = platform.machine()
+    assert emulated_machine() == ""
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    expected = "" if machine in (real, "something") else machine
+    assert emulated_machine() == expected
+    assert bool(emulation(find_provider("cpu"), environment={})) is bool(expected)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import onnx
 import pytest
 
@@ -31,3 +34,12 @@ def test_agrees_with_onnx(name, number):
 @pytest.mark.parametrize("runtime_type", ["seq(tensor(float))", "tensor(nothing)", ""])
 def test_other_runtime_types(runtime_type):
     assert element_types.by_runtime_type(runtime_type) is None
+
+
+def test_types_of_numpy_do_without_ml_dtypes():
+    code = "import sys; sys.modules['ml_dtypes'] = None;"
+    code += "from onnxprune.runtime.element_types import by_runtime_type as t;"
+    code += "print(t('tensor(float16)') is None, t('tensor(bfloat16)') is None)"
+    command = [sys.executable, "-c", code]
+    seen = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert seen == "False True\n"

@@ -54,3 +54,9 @@ def test_noise_before_the_marker_is_skipped():
 def test_no_marker():
     with pytest.raises(EOFError, match="before the first frame"):
         frames.skip_to_marker(io.BytesIO(b"banner"))
+
+
+@pytest.mark.parametrize("data", [b"\x09\x01\x00\x00\x00", b"\x03\x00\x00\x00\x00", b"hello"])
+def test_something_else_between_frames(data):
+    with pytest.raises(EOFError, match="something else"):
+        frames.read(io.BytesIO(data))

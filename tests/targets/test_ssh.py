@@ -119,6 +119,7 @@ def test_providers_of_the_target(board):
     [
         ("/nowhere/python; echo", "'/nowhere/python; echo' of ssh://.* is not there"),
         ("false", "left with status 1"),
+        ("echo", "left with status 0 and without an answer"),
     ],
 )
 def test_no_python_there(board, python, said):
