@@ -5,8 +5,8 @@
 INTERPRETER is what `prepare.py` printed, or any other with NumPy and ONNX Runtime, of a real board
 too where it lies on this machine. Every model runs there and here, without and with the runtime's
 optimisations, on the same made-up inputs, and the outputs are compared. A model that optimisations
-change here is permitted three times as much. Nothing is timed: an emulator has no latency. Exit status 1 when an output differs by more than a model's
-element types explain, 3 when the interpreter does not work.
+change here is permitted three times as much. Nothing is timed: an emulator has no latency. Exit
+status 1 when an output differs by more, 3 when the interpreter does not work.
 """
 
 from __future__ import annotations
