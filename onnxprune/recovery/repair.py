@@ -160,7 +160,10 @@ class Repair:
         flops = groups * features * outputs
         most = max(6 * features, min(_SAMPLE_BYTES // row, int(_SAMPLE_FLOPS / flops)))
         step = max(1, -(-count // most))
-        parts: list[tuple[Array, Array, Array, int]] = []
+        inputs: list[Array] = []
+        goals: list[Array] = []
+        extras: list[Array] = []
+        folds: list[Array] = []
         for batch in range(stream.batches):
             x, target = self._values(batch)
             offset = self.path.offset(stream, batch, target)
@@ -173,20 +176,19 @@ class Repair:
             for (rows, goal), (_, extra) in pairs:
                 ones = np.ones((*rows.shape[:2], 1), np.float32)
                 seen = rows[:, :, kept[0]] if single else rows * kept[:, None, :]
-                parts.append(
-                    (
-                        np.concatenate([seen, ones], axis=2).astype(np.float32, copy=False),
-                        goal[:, :, alive[0]] if single else goal * alive[:, None, :],
-                        extra[:, :, alive[0]] if single else extra * alive[:, None, :],
-                        self._folds[batch],
-                    )
-                )
-        return Samples(
-            np.concatenate([p[0] for p in parts], axis=1),
-            np.concatenate([p[1] for p in parts], axis=1).astype(np.float32, copy=False),
-            np.concatenate([p[2] for p in parts], axis=1).astype(np.float32, copy=False),
-            np.concatenate([np.full(p[0].shape[1], p[3]) for p in parts]),
-        )
+                inputs.append(np.concatenate([seen, ones], axis=2).astype(np.float32, copy=False))
+                for part, values in ((goals, goal), (extras, extra)):
+                    felt = values[:, :, alive[0]] if single else values * alive[:, None, :]
+                    part.append(felt.astype(np.float32, copy=False))
+                folds.append(np.full(rows.shape[1], self._folds[batch]))
+        return Samples(_joined(inputs), _joined(goals), _joined(extras), np.concatenate(folds))
+
+
+def _joined(parts: list[Array]) -> Array:
+    """Put parts together along the rows, and let go of them."""
+    whole = np.concatenate(parts, axis=1)
+    parts.clear()
+    return whole
 
 
 def _unscaled(solution: Solution, scale: Array) -> Solution:

@@ -7,6 +7,7 @@ as one small model; every node runs once per stream. What does not depend on a c
 from __future__ import annotations
 
 import tempfile
+import weakref
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,35 +24,45 @@ __all__ = ["TwinStream"]
 _SPILL_FROM = 1 << 20
 
 
+class _Spilled:
+    """An array in a file that has no name; memory holds none of it."""
+
+    def __init__(self, array: Array) -> None:
+        self._dtype, self._shape = array.dtype, array.shape
+        self._file = tempfile.TemporaryFile(prefix="onnxprune-")  # noqa: SIM115 - see below
+        weakref.finalize(self, self._file.close)
+        array.tofile(self._file)
+
+    def load(self) -> Array:
+        self._file.seek(0)
+        return np.fromfile(self._file, self._dtype).reshape(self._shape)
+
+
 class _Values:
-    """Values by name for every batch; past a budget they lie in files that have no name."""
+    """Values by name for every batch; past a budget they lie in files."""
 
     def __init__(self, feeds: Sequence[Feed], budget: int) -> None:
-        self.batches: list[dict[str, Array]] = [
-            {k: v for k, v in f.items() if isinstance(v, np.ndarray)} for f in feeds
-        ]
+        given = [{k: v for k, v in f.items() if isinstance(v, np.ndarray)} for f in feeds]
+        self.batches: list[dict[str, Array | _Spilled]] = [{**f} for f in given]
         self._budget = budget
-        self._held = 0
+        self._held = sum(a.nbytes for f in given for a in f.values())
 
     def put(self, batch: int, name: str, array: Array) -> None:
         full = self._held + array.nbytes > self._budget
         if full and array.nbytes >= _SPILL_FROM and array.dtype.kind != "O":
-            with tempfile.TemporaryFile(prefix="onnxprune-") as file:  # lives on as the map
-                spilled = np.memmap(file, array.dtype, "w+", shape=array.shape)
-            spilled[...] = array
-            self.batches[batch][name] = spilled
+            self.batches[batch][name] = _Spilled(array)
             return
         self._held += array.nbytes
         self.batches[batch][name] = array
 
-    def drop(self, name: str) -> None:
-        for batch in self.batches:
-            gone = batch.pop(name, None)
-            if gone is not None and not isinstance(gone, np.memmap):
-                self._held -= gone.nbytes
+    def get(self, batch: int, name: str) -> Array:
+        found = self.batches[batch][name]
+        return found.load() if isinstance(found, _Spilled) else found
 
-    def __contains__(self, name: str) -> bool:
-        return name in self.batches[0]
+    def drop(self, batch: int, name: str) -> None:
+        gone = self.batches[batch].pop(name, None)
+        if isinstance(gone, np.ndarray):
+            self._held -= gone.nbytes
 
 
 class TwinStream:
@@ -65,7 +76,7 @@ class TwinStream:
     """
 
     def __init__(
-        self, program: Program, feeds: Sequence[Feed], *, budget: int = 1 << 30, threads: int = 1
+        self, program: Program, feeds: Sequence[Feed], *, budget: int = 3 << 28, threads: int = 1
     ) -> None:
         self.program = program
         self.weights: dict[str, Array] = {}
@@ -85,12 +96,12 @@ class TwinStream:
 
     def original(self, name: str, batch: int) -> Array:
         """Return a value of the original network."""
-        return self._dense.batches[batch][name]
+        return self._dense.get(batch, name)
 
     def changed(self, name: str, batch: int) -> Array:
         """Return a value of the changed network."""
-        own = self._changed.batches[batch]
-        return own[name] if name in own else self._dense.batches[batch][name]
+        own = self._changed if name in self._changed.batches[batch] else self._dense
+        return own.get(batch, name)
 
     def differs(self, name: str) -> bool:
         """Tell whether a value depends on a change."""
@@ -101,30 +112,33 @@ class TwinStream:
         affected = self._affected(self._behind, number)
         needed = self._shared_reads(affected)
         needed.update(self.program.steps[number].reads, self.program.steps[number].writes)
-        self._run(self._dense, range(self._ahead, number + 1), needed, original=True)
+        self._run(self._dense, range(self._ahead, number + 1), number, needed, original=True)
         self._ahead = max(self._ahead, number + 1)
-        self._run(self._changed, affected, self.program.steps[number].reads, original=False)
+        reads = self.program.steps[number].reads
+        self._run(self._changed, affected, number, reads, original=False)
         self._behind = number
         for values in (self._dense, self._changed):
-            for name in list(values.batches[0]):
-                if self.program.last_use.get(name, -1) < number and not self._made_at(name, number):
-                    values.drop(name)
+            for name in [n for n in values.batches[0] if self._used_up(n, number)]:
+                for batch in range(self.batches):
+                    values.drop(batch, name)
 
     def finish(self) -> None:
         """Run both networks to their outputs."""
         end = len(self.program.steps)
         affected = self._affected(self._behind, end)
         needed = self._shared_reads(affected)
-        self._run(self._dense, range(self._ahead, end), needed, original=True)
-        self._run(self._changed, affected, (), original=False)
+        self._run(self._dense, range(self._ahead, end), end, needed, original=True)
+        self._run(self._changed, affected, end, (), original=False)
         self._ahead = self._behind = end
 
     def _shared_reads(self, affected: Sequence[int]) -> set[str]:
         """Return what changed nodes read of the original because it does not depend on a change."""
         return {n for i in affected for n in self.program.steps[i].reads} - self._diverged
 
-    def _made_at(self, name: str, number: int) -> bool:
-        return name in self.program.steps[number].writes
+    def _used_up(self, name: str, number: int) -> bool:
+        """Tell whether nothing from a node on reads a value, and the node does not make it."""
+        made_here = any(name in s.writes for s in self.program.steps[number : number + 1])
+        return self.program.last_use.get(name, -1) < number and not made_here
 
     def _affected(self, start: int, stop: int) -> list[int]:
         masked = {*self.biases, *(m.step for m in self.masks)}
@@ -138,8 +152,15 @@ class TwinStream:
         return found
 
     def _run(
-        self, values: _Values, numbers: Sequence[int], needed: Collection[str], *, original: bool
+        self,
+        values: _Values,
+        numbers: Sequence[int],
+        number: int,
+        needed: Collection[str],
+        *,
+        original: bool,
     ) -> None:
+        """Run nodes on the way to a node, and let go of what nothing from there on reads."""
         numbers = list(numbers)
         if not numbers:
             return
@@ -166,7 +187,10 @@ class TwinStream:
             biases={} if original else self.biases,
             like=like, threads=self._threads,
         )  # fmt: skip
+        over = [n for n in outside if n not in needed and self._used_up(n, number)]
         for batch in range(self.batches):
             made_now = call({n: get(n, batch) for n in outside})
+            for name in over:
+                values.drop(batch, name)
             for name, array in made_now.items():
                 values.put(batch, name, array)

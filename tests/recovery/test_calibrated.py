@@ -12,8 +12,10 @@ from onnxprune.analysis import analyze_model
 from onnxprune.io import write_model
 from onnxprune.planning.selection import Settings
 from onnxprune.recovery.calibrated import Calibration, calibrate, repaired_analysis
+from onnxprune.recovery.path import Path
 from onnxprune.recovery.sites import find_sites
 from onnxprune.rewrite import rewrite
+from onnxprune.runtime import stream as stream_module
 from onnxprune.runtime.segment import Program
 from onnxprune.runtime.session import open_session, run
 from onnxprune.runtime.stream import TwinStream
@@ -89,7 +91,8 @@ def test_every_weight_is_found(network):
 
 
 @pytest.mark.parametrize("budget", [1 << 30, 1])
-def test_both_streams_follow_their_weights(network, budget):
+def test_both_streams_follow_their_weights(network, budget, monkeypatch):
+    monkeypatch.setattr(stream_module, "_SPILL_FROM", 1)
     analysis = analyze_model(network)
     program = Program(analysis.proto, analysis.model.array)
     x = samples(8)
@@ -179,3 +182,46 @@ def test_other_criteria_choose_and_are_repaired(network, tmp_path, criterion):
     full, removed = cut(analysis, done, tmp_path / "cut.onnx")
     assert verify_cut(full, removed, tmp_path / "cut.onnx").exact
     assert done.plan.groups[0].score["criterion"] == criterion
+
+
+def residual(tmp_path) -> str:
+    """A stream that a hidden layer makes, and a branch that knows some of what the stream loses."""
+    rng = np.random.default_rng(3)
+    shapes = {"a": (16, 24), "b": (24, 16), "more": (16, 8), "down": (32, 16)}
+    arrays = {k: rng.normal(size=n) / n[0] ** 0.5 for k, n in shapes.items()}
+    arrays["up"] = np.concatenate([arrays["a"], arrays.pop("more")], axis=1)
+    nodes = [
+        helper.make_node("MatMul", ["x", "a"], ["h"]),
+        helper.make_node("Relu", ["h"], ["hr"]),
+        helper.make_node("MatMul", ["hr", "b"], ["s"]),
+        helper.make_node("MatMul", ["x", "up"], ["u"]),
+        helper.make_node("Relu", ["u"], ["ur"]),
+        helper.make_node("MatMul", ["ur", "down"], ["d"]),
+        helper.make_node("Add", ["s", "d"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 16])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 16])],
+        [numpy_helper.from_array(a.astype(np.float32), k) for k, a in arrays.items()],
+    )  # fmt: skip
+    path = tmp_path / "residual.onnx"
+    onnx.save(
+        helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]), path
+    )
+    return path
+
+
+def test_a_branch_makes_up_for_errors_of_the_stream_it_is_added_to(tmp_path, monkeypatch):
+    analysis = analyze_model(residual(tmp_path))
+    settings = Settings(Target("ratio", 0.4), criterion="obs")
+    fit, test = np.random.default_rng(0).normal(size=(2, 512, 16)).astype(np.float32)
+    wanted = outputs(analysis.model.path, test)
+    errors = []
+    for number in range(2):
+        done = Calibration(analysis, settings, [{"x": fit}], "least-squares").run()
+        path = tmp_path / f"{number}.onnx"
+        cut(analysis, done, path)
+        errors.append(np.square(outputs(path, test) - wanted).mean())
+        monkeypatch.setattr(Path, "target", lambda *arguments: arguments[-1])
+    assert errors[0] < 0.95 * errors[1], errors
