@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from onnxprune.core.context import FrozenReason, RowTable
     from onnxprune.core.graph import Graph
+    from onnxprune.core.labelling import FrozenReason, RowTable
     from onnxprune.core.labels import Factor, Factors, LabelArray
     from onnxprune.core.shapes import Shapes
 

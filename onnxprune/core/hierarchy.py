@@ -16,7 +16,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from onnxprune.core.context import Contraction, LabelContext
+    from onnxprune.core.context import LabelContext
+    from onnxprune.core.labelling import Contraction
     from onnxprune.core.labels import LabelArray
 
     Flags = NDArray[np.bool_]

@@ -9,8 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from onnxprune.core.context import Contraction
     from onnxprune.core.dependencies import Dependencies
+    from onnxprune.core.labelling import Contraction
 
 
 def kept_at(

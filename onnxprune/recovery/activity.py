@@ -12,8 +12,8 @@ from onnxprune.criteria.registry import ConsumerStats
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from onnxprune.core.context import Contraction
     from onnxprune.core.dependencies import Dependencies
+    from onnxprune.core.labelling import Contraction
     from onnxprune.recovery.sites import Site, Sites
     from onnxprune.runtime.stream import TwinStream
 

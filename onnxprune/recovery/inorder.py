@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onnxprune.core.branches import Branch
-    from onnxprune.core.context import Contraction
     from onnxprune.core.dependencies import Dependencies, Group
     from onnxprune.core.graph import Node
+    from onnxprune.core.labelling import Contraction
     from onnxprune.recovery.moments import Moments
     from onnxprune.runtime.feeds import Array
     from onnxprune.runtime.stream import TwinStream

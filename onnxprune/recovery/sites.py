@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from onnxprune.core.context import Contraction
     from onnxprune.core.dependencies import Dependencies
     from onnxprune.core.graph import Node
+    from onnxprune.core.labelling import Contraction
     from onnxprune.core.labels import LabelArray
 
 MOST_FEATURES = 1600

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onnxprune.analysis import Analysis
-    from onnxprune.core.context import FrozenReason
+    from onnxprune.core.labelling import FrozenReason
 
 _INCIDENTAL = "kernel axes stay"
 """Holds for every convolution, so it explains nothing where there is another reason."""

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from onnxprune.analysis import Analysis
-    from onnxprune.core.context import FrozenReason
     from onnxprune.core.dependencies import Group
+    from onnxprune.core.labelling import FrozenReason
     from onnxprune.core.labels import Factor
 
 _SUGGESTIONS = 5

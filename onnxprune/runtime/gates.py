@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from onnxprune.core.context import Contraction
     from onnxprune.core.dependencies import Dependencies
+    from onnxprune.core.labelling import Contraction
     from onnxprune.runtime.feeds import Array, Feed
     from onnxprune.runtime.segment import Program
 
