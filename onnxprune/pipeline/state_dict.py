@@ -313,7 +313,7 @@ def _content(path: Path) -> tuple[bytes, Any]:
 
 def _tensors(content: bytes, path: Path) -> dict[str, Tensor]:
     try:
-        found = dict(safetensors.deserialize(content))  # type: ignore[no-untyped-call]
+        found = dict(sorted(safetensors.deserialize(content)))  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
         message = f"'{printable(path)}' is no safetensors file: {printable(error)}"
         hint = "in PyTorch: safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
