@@ -1,12 +1,14 @@
-"""Common ground: one thread per process, repeatable examples, networks beside the checkout."""
+"""Common ground: one thread, repeatable examples, networks beside the checkout, a command line."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -28,6 +30,34 @@ settings.load_profile("repeatable")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 SKELETONS = SHARED / "models" / "skeletons"
 SUFFIX = ".sk.gz"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The JSON on stdout."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Run a command line and return its status and output."""
+
+    def call(*args: object) -> Outcome:
+        from onnxprune.cli.main import run  # noqa: PLC0415  # after threads are bounded
+
+        code = run([str(a) for a in args])
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return call
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
