@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from onnxprune.bench.operators import attribute
 from onnxprune.bench.run import runnable
 from onnxprune.bench.workload import Subject, make_recipe
-from onnxprune.providers.scratch import call_on
+from onnxprune.providers.calling import call_on
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

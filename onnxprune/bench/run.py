@@ -19,8 +19,8 @@ from onnxprune.bench.workload import (
     read_subject,
 )
 from onnxprune.errors import InvalidConfigError, OnnxPruneError, ProviderUnavailableError
+from onnxprune.providers.calling import call_on
 from onnxprune.providers.listing import interpreter_for
-from onnxprune.providers.scratch import call_on
 from onnxprune.providers.spec import ProviderSpec, parse_spec
 from onnxprune.runtime.isolate import IsolationError, run_isolated
 from onnxprune.targets import Target, places

@@ -13,8 +13,8 @@ from onnxprune.costs.cache import (
 )
 from onnxprune.costs.table import CostTable
 from onnxprune.errors import ProviderUnavailableError
+from onnxprune.providers.calling import call_on
 from onnxprune.providers.interpreter import call_in
-from onnxprune.providers.scratch import call_on
 from onnxprune.runtime.machine import processor, usable_cores
 
 if TYPE_CHECKING:

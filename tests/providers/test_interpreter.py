@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -36,3 +37,20 @@ def test_interpreter_that_gives_no_answer():
     with pytest.raises(ProviderUnavailableError, match="left with status 1") as caught:
         call_in(Path("/bin/false"), "os:getpid", {}, **LIMITS)
     assert "numpy" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "onnxprune.bench.footprint",
+        "onnxprune.bench.timing",
+        "onnxprune.providers.check",
+        "onnxprune.providers.scratch",
+        "onnxprune.runtime.machine",
+    ],
+)
+def test_what_runs_elsewhere_needs_little(module):
+    """Another interpreter has NumPy and ONNX Runtime, and nothing else of ours is promised."""
+    absent = ["onnx", "onnx_graphsurgeon", "scipy", "click", "pydantic", "rich", "networkx"]
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent})); import {module}"
+    subprocess.run([sys.executable, "-c", code], check=True)

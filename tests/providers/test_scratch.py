@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from onnxprune.providers import PROVIDERS
-from onnxprune.providers.scratch import call_on, in_scratch_directory
+from onnxprune.providers.calling import call_on
+from onnxprune.providers.scratch import in_scratch_directory
 
 
 def litter(spec, model, models=(), progress=None):
