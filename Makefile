@@ -26,7 +26,7 @@ demo: $(VENV)/installed
 	$(BIN)/onnxprune demo --page build/demo.html
 
 test: $(VENV)/developing
-	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 zoo: $(VENV)/installed
 	$(BIN)/python benchmarks/zoo.py fetch --kind model --to .zoo

@@ -43,9 +43,9 @@ def test_consumers_may_drop_channels_of_their_own(first: int, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(20_000, 22_000, 250))
+@pytest.mark.parametrize("first", range(20_000, 21_000, 100))
 def test_many_random_graphs(first: int, tmp_path: Path) -> None:
-    outcomes = check_batch(first, 250, tmp_path)
-    outcomes += check_batch(first, 100, tmp_path, "unconstrained")
-    assert outcomes["exact"] > 175
+    outcomes = check_batch(first, 100, tmp_path)
+    outcomes += check_batch(first, 20, tmp_path, "unconstrained")
+    assert outcomes["exact"] > 60
     assert not outcomes["refused"]
