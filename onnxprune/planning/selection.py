@@ -292,7 +292,7 @@ def _keep_sites(
         emptied = analysis.sites.emptied(flags(counts))
         if not emptied:
             return counts
-        site = set(emptied[0].tolist())
+        site, before = set(emptied[0].tolist()), list(counts)
         for number, candidate in enumerate(candidates):
             while counts[number] and site & set(candidate.atoms(counts[number]).tolist()):
                 counts[number] -= 1
@@ -301,6 +301,8 @@ def _keep_sites(
             else:
                 continue
             break
+        if counts == before:  # it leaves because all that read it dropped it: they give back
+            counts = [max(0, count - 1) for count in counts]
 
 
 def plan_group(
