@@ -242,10 +242,17 @@ class LabelContext(Labelling):
         return tuple(kept)
 
     def consumes(
-        self, node: Node, position: int, axes: Iterable[int], *, zero: int | None = None
+        self,
+        node: Node,
+        position: int,
+        axes: Iterable[int],
+        *,
+        zero: int | None = None,
+        per_group: int | None = None,
     ) -> None:
         """Note that a node sums over axes of one of its inputs; see `Contraction`."""
-        self.contractions.append(Contraction(node, position, tuple(axes), zero))
+        noted = Contraction(node, position, tuple(axes), zero, per_group)
+        self.contractions.append(noted)
 
     def opaque(self, node: Node, reason: str) -> None:
         """Freeze everything that goes into a node; its outputs carry no labels."""

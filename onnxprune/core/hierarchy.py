@@ -142,14 +142,14 @@ def _read(ctx: LabelContext, roots: LabelArray) -> Flags:
 
 
 def read_at(ctx: LabelContext, roots: LabelArray, contraction: Contraction) -> LabelArray:
-    """Return the sets that end at a contraction (those of a depthwise convolution go on)."""
-    passed = np.zeros(len(roots), bool)
-    for key in contraction.node.outputs:
-        for factor in ctx.factors_of.get(key, ()):
-            passed[roots[factor.labels]] = True
+    """Return the sets that end at a contraction; rows go on, and channels of depthwise ones."""
     found = [np.zeros(0, np.int64)]
     for factor in ctx.factors_of.get(contraction.node.inputs[contraction.position], ()):
-        if set(factor.axes) & set(contraction.axes):
-            own = np.unique(roots[factor.labels])
-            found.append(own[~passed[own]])
+        if not set(factor.axes) & set(contraction.axes):
+            continue
+        rest = set(factor.axes) - set(contraction.axes)
+        collapses = bool(rest) and factor.axes[-1] not in contraction.axes
+        rows = factor.level and (rest or contraction.per_group)
+        if not (collapses or rows or contraction.per_group == 1):
+            found.append(np.unique(roots[factor.labels]))
     return np.concatenate(found)

@@ -49,12 +49,15 @@ class Contraction:
         position: index of the input.
         axes: contracted axes of the input.
         zero: index of the input that holds the value of zero of quantised data, None for 0.
+        per_group: how many elements are summed together where groups are apart, None for all; 1 is
+            depthwise, where nothing is summed.
     """
 
     node: Node
     position: int
     axes: tuple[int, ...]
     zero: int | None = None
+    per_group: int | None = None
 
 
 class Labelling:

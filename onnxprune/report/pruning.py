@@ -206,12 +206,12 @@ def _missed(analysis: Analysis, plan: PrunePlan, achieved: Achieved) -> list[str
         done: float = getattr(achieved, metric)
         if done > amount + COARSE:
             notes.append(
-                f"the groups are too coarse for this target: {done:.1%} of the {metric} left, "
-                f"{amount:.1%} were asked for"
+                f"the groups are too coarse for this target: {done:.1%} of the {metric} "
+                f"are gone, {amount:.1%} were asked for"
             )
         elif plan.coupling == "unconstrained" and done < amount - COARSE:
             notes.append(
-                f"{done:.1%} of the {metric} left, {amount:.1%} were asked for: consumers keep "
+                f"{done:.1%} of the {metric} are gone, {amount:.1%} were asked for: consumers keep "
                 "reading channels that they ignore where a copy would take longer"
             )
     elif metric == "bytes":
@@ -226,7 +226,7 @@ def _missed(analysis: Analysis, plan: PrunePlan, achieved: Achieved) -> list[str
         share = sum(len(g.removed) for g in plan.groups) / max(1, sum(g.size for g in plan.groups))
         if abs(share - amount) > COARSE:
             notes.append(
-                f"{share:.1%} of the groups' channels left, {amount:.1%} were asked for: groups "
-                "are too small for it, or limits hold them"
+                f"{share:.1%} of the groups' channels are gone, {amount:.1%} were asked for: "
+                "groups are too small for it, or limits hold them"
             )
     return notes

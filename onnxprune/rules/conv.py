@@ -121,7 +121,8 @@ def channels(
     else:
         w = ctx.reshape(w, (c_out, per_in), (groups, per_out, per_in))
         names = {0: GROUP, 1: OUT, 2: IN}
-    ctx.consumes(node, data, (axis,), zero=zero)
+    apart = per_in if groups > 1 else None
+    ctx.consumes(node, data, (axis,), zero=zero, per_group=apart)
     y = ctx.contract(
         [
             Operand(x, {BATCH: batch, GROUP: groups, IN: per_in}, x_key),
