@@ -6,6 +6,8 @@ extents and signal lengths; the first whose shapes agree everywhere is taken.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +16,7 @@ from onnxprune.core.shapes import concretize
 from onnxprune.runtime.dims import choose_dims
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Hashable, Iterator, Mapping
 
     from onnxprune.core.graph import Graph
     from onnxprune.core.shapes import ReadTensor, Shapes
@@ -38,7 +40,57 @@ _IMAGE_RANK = 4
 
 
 def candidates(specs: tuple[InputSpec, ...], given: Mapping[str, int]) -> Iterator[Settings]:
-    """Yield settings of the symbolic dimensions to try: pairs of different sizes where possible."""
+    """Yield settings of the symbolic dimensions to try: pairs of different sizes where possible.
+
+    Some exporters give the batch of every input a symbol of its own, so whatever is tried is tried
+    with these of one size as well, and with all symbols at one place of inputs of one rank.
+    """
+    sharings: tuple[Mapping[str, str], ...] = (
+        {},
+        _shared(specs, given, lambda _, axis: None if axis else 0),
+        _shared(specs, given, lambda rank, axis: (rank, axis) if axis else 0),
+    )
+    ways = zip_longest(*(_sizes(_renamed(specs, names), given) for names in sharings))
+    tried: list[Settings] = []
+    for row in ways:
+        for names, settings in zip(sharings, row, strict=True):
+            whole = tuple(s | {k: s[v] for k, v in names.items()} for s in settings or ())
+            if whole and whole not in tried:
+                tried.append(whole)
+                yield whole
+
+
+def _shared(
+    specs: tuple[InputSpec, ...],
+    given: Mapping[str, int],
+    place: Callable[[int, int], Hashable],
+) -> dict[str, str]:
+    """Return symbols and the one each is as large as: where `place` of rank and axis is equal."""
+    found: dict[Hashable, dict[str, None]] = {}
+    for spec in specs:
+        for axis, dim in enumerate(spec.dims or ()):
+            where = place(len(spec.dims or ()), axis)
+            if isinstance(dim, str) and where is not None:
+                found.setdefault(where, {})[dim] = None
+    names: dict[str, str] = {}
+    for symbols in found.values():
+        model = next((s for s in symbols if s in given), next(iter(symbols)))
+        names |= {s: model for s in symbols if s != model and s not in given and s not in names}
+    return {k: v for k, v in names.items() if v not in names}
+
+
+def _renamed(specs: tuple[InputSpec, ...], names: Mapping[str, str]) -> tuple[InputSpec, ...]:
+    """Return the inputs with symbols replaced by those that they are as large as."""
+
+    def named(dim: int | str) -> int | str:
+        return names.get(dim, dim) if isinstance(dim, str) else dim
+
+    return tuple(
+        replace(spec, dims=tuple(map(named, spec.dims))) if spec.dims else spec for spec in specs
+    )
+
+
+def _sizes(specs: tuple[InputSpec, ...], given: Mapping[str, int]) -> Iterator[Settings]:
     first, second = (choose_dims(specs, given, setting=n) for n in (0, 1))
     if first == second:
         yield (first,)

@@ -33,7 +33,10 @@ def check_ir_version(model: onnx.ModelProto) -> None:
         return
     seen = model.ir_version if model.HasField("ir_version") else "missing"
     msg = f"has ir_version {seen}, wanted {_OLDEST_IR} to {_NEWEST_IR}"
-    raise InvalidModelError(msg, hint="export the model again with a current exporter")
+    hint = "export the model again with a current exporter"
+    if model.ir_version > _NEWEST_IR:
+        hint = f"save the model with ir_version {_NEWEST_IR}, which runtimes read"
+    raise InvalidModelError(msg, hint=hint)
 
 
 def opset_table(imports: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
