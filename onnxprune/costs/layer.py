@@ -7,9 +7,9 @@ from math import prod
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-__all__ = ["ITEM_BYTES", "Copy", "Layer", "LayerCosts", "Widths"]
+__all__ = ["ITEM_BYTES", "Copy", "Copying", "Layer", "LayerCosts", "Widths"]
 
 Widths = tuple[int, int, int]
 """Groups, channels that go into each, channels that come out of each."""
@@ -80,15 +80,17 @@ class Layer:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates, of a convolution without strides as an upper bound."""
-        stride = 1
-        for name, value in self.attributes:
-            if name == "strides" and not isinstance(value, str):
-                stride = prod(value)
+        """Multiply-accumulates, of a convolution without pads as an upper bound."""
+        return self._places * prod(self.kernel) * self.groups * self.inner * self.outer
+
+    @property
+    def _places(self) -> int:
+        """Positions that a convolution computes, or rows of a product."""
         places = self.batch * prod(self.size)
-        if self.op == "Conv":
-            places = -(-places // stride)
-        return places * prod(self.kernel) * self.groups * self.inner * self.outer
+        if self.op != "Conv":
+            return places
+        strides = [v for k, v in self.attributes if k == "strides" and not isinstance(v, str)]
+        return -(-places // prod(strides[0])) if strides else places
 
     @property
     def weight_bytes(self) -> int:
@@ -99,10 +101,9 @@ class Layer:
     @property
     def bytes(self) -> int:
         """Bytes that are read and written."""
-        places = self.batch * prod(self.size) * self.groups
-        return self.weight_bytes + places * (self.inner + self.outer) * ITEM_BYTES.get(
-            self.dtype, 4
-        )
+        read = self.batch * prod(self.size) * self.inner
+        count = self.groups * (read + self._places * self.outer)
+        return self.weight_bytes + count * ITEM_BYTES.get(self.dtype, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,8 @@ class Copy:
         size: extents of a channel, such as height and width.
         total: channels that there are.
         kept: channels that are taken.
+        between: whether the runtime would keep the value in an order of bytes of its own, between
+            convolutions, and has to leave that for the copy.
     """
 
     op: Literal["Slice", "Gather"]
@@ -124,28 +127,61 @@ class Copy:
     size: tuple[int, ...]
     total: int
     kept: int
+    between: bool = False
 
     @property
     def key(self) -> str:
         """The copy as text."""
         shape = f"{self.batch}x{'x'.join(map(str, self.size)) or '1'}"
-        return f"{self.op} {self.dtype} {shape} {self.kept} of {self.total}"
+        place = " between" if self.between else ""
+        return f"copy{place} {self.op} {self.dtype} {shape} {self.kept} of {self.total}"
 
-    @property
-    def bytes(self) -> int:
-        """Bytes that are read and written."""
-        return 2 * self.batch * prod(self.size) * self.kept * ITEM_BYTES.get(self.dtype, 4)
+
+@dataclass(frozen=True, slots=True)
+class Copying:
+    """What copies of some channels of a value take, in microseconds, with what surrounds them.
+
+    Runtimes keep images in an order of bytes that suits convolutions. A value is brought out of it
+    once for all copies; what was copied is brought into it again.
+
+    Attributes:
+        call: each copy, whatever its size.
+        of: per channel of the value, once.
+        kept: per channel that is copied.
+
+    Examples:
+        >>> Copying(2.0, 0.1, 0.5).us(8, 4)
+        4.8
+    """
+
+    call: float
+    of: float
+    kept: float
+
+    def us(self, of: int, *kept: int) -> float:
+        """Return the time of copies with some numbers of channels, of a value with so many."""
+        if not kept:
+            return 0.0
+        return self.of * of + self.call * len(kept) + self.kept * sum(kept)
 
 
 class LayerCosts(Protocol):
     """Says how long layers and copies take, in microseconds of one run."""
 
-    def layer_us(self, layer: Layer) -> float:
-        """Return the time of a layer."""
+    def over(self, layer: Layer) -> Callable[[Widths], float]:
+        """Return the time of a layer at any widths up to those that it has."""
         ...
 
-    def copy_us(self, copy: Copy) -> float:
-        """Return the time of a copy."""
+    def copying(self, copy: Copy) -> Copying:
+        """Return what copies take of a value that has at most as many channels as this one."""
+        ...
+
+    def macs_us(self, count: float) -> float:
+        """Return the time of multiply-accumulates of an operator that is no layer."""
+        ...
+
+    def bytes_us(self, count: float) -> float:
+        """Return the time of an operator that writes some bytes and hardly computes."""
         ...
 
 

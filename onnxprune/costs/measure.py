@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxprune.costs.onelayer import NODE, make_model
+from onnxprune.costs.layer import Copy
+from onnxprune.costs.onelayer import AROUND, NODE, make_model
 from onnxprune.errors import InvalidModelError, ProviderUnavailableError
 from onnxprune.providers.placement import read_kernels
 from onnxprune.providers.session import SessionSettings, open_on, require_still_on
@@ -18,7 +19,7 @@ from onnxprune.runtime.session import run_outputs
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from onnxprune.costs.layer import Copy, Layer
+    from onnxprune.costs.layer import Layer
     from onnxprune.providers.spec import ProviderSpec
 
 __all__ = ["measure_layers"]
@@ -39,7 +40,8 @@ def measure_layers(
     """Return microseconds of one run of each, None for what the provider does not take.
 
     On a CPU, it is the time of the operator's own kernel by the runtime's profile: what a runtime
-    puts around a single operator (other layouts) is between layers in a whole network. Elsewhere a
+    puts around a single operator (other layouts) is between layers in a whole network. A copy
+    between convolutions is what makes it put some there, and their time is the copy's. Elsewhere a
     profile sees when work was started, not when it was done, and the time of a run counts.
 
     Args:
@@ -59,7 +61,8 @@ def measure_layers(
                 for i in model.graph.input
             }
             try:
-                found.append(_measure(path, spec, feed, threads))
+                around = AROUND if isinstance(item, Copy) else frozenset()
+                found.append(_measure(path, spec, feed, threads, around))
             except (InvalidModelError, ProviderUnavailableError):
                 found.append(None)
             if progress is not None:
@@ -67,7 +70,13 @@ def measure_layers(
     return found
 
 
-def _measure(path: Path, spec: ProviderSpec, feed: dict[str, np.ndarray], threads: int) -> float:
+def _measure(
+    path: Path,
+    spec: ProviderSpec,
+    feed: dict[str, np.ndarray],
+    threads: int,
+    around: frozenset[str],
+) -> float:
     profiled = spec.facts.device == "cpu"
     prefix = str(path.with_name("profile")) if profiled else ""
     session = open_on(spec, path, SessionSettings(threads=threads, profile_prefix=prefix))
@@ -85,5 +94,7 @@ def _measure(path: Path, spec: ProviderSpec, feed: dict[str, np.ndarray], thread
     profile = Path(session.end_profiling())
     kernels = read_kernels(profile, runs=len(times) + _WARM)
     profile.unlink()
+    if around:
+        return sum(k.us for k in kernels if k.op not in around)
     own = [k.us for k in kernels if NODE in k.name]
     return sum(own or (k.us for k in kernels))

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     Size = Callable[[str, int], int]
 
-__all__ = ["NetworkCosts", "PricedNode", "layers_of", "price_network"]
+__all__ = ["DTYPES", "NetworkCosts", "PricedNode", "layer_of", "layers_of", "price_network"]
 
-_DTYPES: dict[int, str] = {
+DTYPES: dict[int, str] = {
     TensorProto.FLOAT: "float32",
     TensorProto.DOUBLE: "float64",
     TensorProto.FLOAT16: "float16",
@@ -164,7 +164,7 @@ def layer_of(
         constants: the parameters of the network.
     """
     read = _READERS.get(node.op) if not node.domain else None
-    dtype = _DTYPES.get(shapes.dtypes.get(node.input(0), 0))
+    dtype = DTYPES.get(shapes.dtypes.get(node.input(0), 0))
     if read is None or dtype is None or any(not shapes.shape(k) for k in node.inputs[:2]):
         return None
     return read(node, dtype, shapes, size, constants)

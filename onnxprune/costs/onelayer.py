@@ -12,13 +12,17 @@ from onnxprune.costs.layer import Copy, Layer
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["NODE", "make_model"]
+__all__ = ["AROUND", "NODE", "make_model"]
 
 NODE = "measured"
 """Name of the operator that is measured."""
 
+AROUND = frozenset(("Conv", "GlobalAveragePool"))
+"""Operators that stand around a copy; whatever else runs there is the copy's doing."""
+
 _OPSET = 17
 _IR_VERSION = 8
+_NARROW = 16
 _VALUE = 0.01
 """Of every weight: products stay ordinary numbers, of which none is slow."""
 
@@ -42,14 +46,16 @@ def make_model(item: Layer | Copy) -> onnx.ModelProto:
         _copy(item) if isinstance(item, Copy) else _contraction(item)
     )
     elements = _TYPES[item.dtype]
-    node = helper.make_node(item.op, inputs, ["y"], NODE, **attributes)
+    nodes = [helper.make_node(item.op, inputs, ["y"], NODE, **attributes)]
+    if isinstance(item, Copy) and item.between:
+        shape = _surround(nodes, weights, item)
     given = [helper.make_tensor_value_info("x", elements, shape)]
     if "w" in inputs and "w" not in weights:
         assert isinstance(item, Layer)
         right = [item.groups, item.inner, item.outer]
         given.append(helper.make_tensor_value_info("w", elements, right))
     graph = helper.make_graph(
-        [node], "one layer", given,
+        nodes, "one layer", given,
         [helper.make_tensor_value_info("y", elements, None)],
         [numpy_helper.from_array(array, name) for name, array in weights.items()],
     )  # fmt: skip
@@ -78,6 +84,21 @@ def _contraction(layer: Layer) -> _Parts:
     if layer.weight:
         return ["x", "w"], rows, {"w": weight(inner, outer)}, {}
     return ["x", "w"], [groups, *rows], {}, {}
+
+
+def _surround(nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray], copy: Copy) -> list[int]:
+    """Put convolutions around a copy, and what makes the output small; return the input's shape."""
+    ones = [1] * len(copy.size)
+    weights["before"] = np.full([copy.total, 1, *ones], _VALUE, copy.dtype)
+    weights["behind"] = np.full([_NARROW, copy.kept, *ones], _VALUE, copy.dtype)
+    [node] = nodes
+    node.input[0], node.output[0] = "whole", "part"
+    nodes[:] = [
+        helper.make_node("Conv", ["x", "before"], ["whole"], "before"), node,
+        helper.make_node("Conv", ["part", "behind"], ["narrow"], "behind"),
+        helper.make_node("GlobalAveragePool", ["narrow"], ["y"], "mean"),
+    ]  # fmt: skip
+    return [copy.batch, 1, *copy.size]
 
 
 def _copy(copy: Copy) -> _Parts:

@@ -12,7 +12,7 @@ from onnxprune.costs.layer import Layer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Steps", "find_steps", "probe_layers"]
+__all__ = ["Steps", "depthwise_layers", "find_steps", "probe_layers"]
 
 _FROM, _TO = 33, 64
 _STEPS = (1, 2, 4, 8, 16, 32)
@@ -29,11 +29,13 @@ class Steps:
         inner: by channels above a multiple of the step, time relative to the straight line between
             that multiple and the next; for channels that go in.
         outer: the same for channels that come out.
+        groups: the same for channels of a depthwise convolution.
     """
 
     step: int
     inner: tuple[float, ...]
     outer: tuple[float, ...]
+    groups: tuple[float, ...] = (1.0,)
 
 
 def probe_layers(family: str) -> tuple[list[Layer], list[Layer]]:
@@ -51,7 +53,23 @@ def probe_layers(family: str) -> tuple[list[Layer], list[Layer]]:
     return [replace(layer, inner=c) for c in counts], [replace(layer, outer=c) for c in counts]
 
 
-def find_steps(inner_us: Sequence[float], outer_us: Sequence[float]) -> Steps:
+def depthwise_layers(family: str) -> list[Layer]:
+    """Return depthwise convolutions with every number of channels in a range.
+
+    Args:
+        family: `Layer.family`; products have none.
+    """
+    shape, _, dtype = family.partition(" ")
+    if shape != "Conv":
+        return []
+    pads = (("pads", (1, 1, 1, 1)),)
+    layer = Layer("Conv", dtype, 1, (28, 28), _TO, 1, 1, (3, 3), pads)
+    return [replace(layer, groups=c) for c in range(_FROM - 1, _TO + 1)]
+
+
+def find_steps(
+    inner_us: Sequence[float], outer_us: Sequence[float], depthwise_us: Sequence[float] = ()
+) -> Steps:
     """Return the step that pays.
 
     A channel goes out of one layer and into the next, so both times add up. Among the multiples of
@@ -60,6 +78,7 @@ def find_steps(inner_us: Sequence[float], outer_us: Sequence[float]) -> Steps:
     Args:
         inner_us: times of the first layers of `probe_layers`.
         outer_us: times of the others.
+        depthwise_us: times of `depthwise_layers`, where there are any.
 
     Examples:
         >>> blocks = [-(-c // 16) * 10.0 for c in range(32, 65)]
@@ -73,7 +92,10 @@ def find_steps(inner_us: Sequence[float], outer_us: Sequence[float]) -> Steps:
     least = min(prices.values())
     step = next(s for s in _STEPS if prices[s] <= least * (1 + _WORTH))
     first, second = (_ripple(c, counts, step) for c in curves)
-    return Steps(step, first, second)
+    if not len(depthwise_us):
+        return Steps(step, first, second)
+    groups = _ripple(np.asarray(depthwise_us, np.float64), counts, step)
+    return Steps(step, first, second, groups)
 
 
 def _ripple(curve: np.ndarray, counts: np.ndarray, step: int) -> tuple[float, ...]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from onnxprune.costs.estimate import DefaultCosts
-from onnxprune.costs.layer import Copy, Layer, Widths, points
-from onnxprune.costs.steps import Steps, find_steps, probe_layers
+from onnxprune.costs.layer import Copy, Copying, Layer, Widths, points
+from onnxprune.costs.steps import Steps, depthwise_layers, find_steps, probe_layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Measure = Callable[[Sequence[Layer | Copy]], Sequence[float | None]]
 
-__all__ = ["CostTable", "Surface", "grid"]
+__all__ = ["CostTable", "Surface", "copies_of", "grid"]
 
 _FLAT = Steps(1, (1.0,), (1.0,))
 _FEW_FROM_BYTES = 1 << 26
@@ -34,11 +34,13 @@ class Surface:
         axes: measured numbers of groups, of channels into and out of each.
         us: times at all combinations.
         steps: the provider's.
+        depthwise: whether every group has one channel.
     """
 
     axes: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
     us: NDArray[np.float64]
     steps: Steps = _FLAT
+    depthwise: bool = False
     _known: dict[Widths, float] = field(default_factory=dict)
 
     def at(self, widths: Widths) -> float:
@@ -52,10 +54,11 @@ class Surface:
         for axis, width in zip(self.axes, widths, strict=True):
             value = _between(axis, value, width)
         ripple = 1.0
-        sides = zip(self.axes[1:], widths[1:], (self.steps.inner, self.steps.outer), strict=True)
-        for axis, width, factors in sides:
+        groups = self.steps.groups if self.depthwise else (1.0,)
+        sides = (groups, self.steps.inner, self.steps.outer)
+        for axis, width, factors in zip(self.axes, widths, sides, strict=True):
             if width not in axis and axis[0] < width:
-                ripple *= factors[width % self.steps.step]
+                ripple *= factors[width % len(factors)]
         return max(float(value) * ripple, 1e-3)
 
 
@@ -95,6 +98,17 @@ def grid(largest: Layer, step: int) -> tuple[tuple[int, ...], tuple[int, ...], t
     return groups, kept[0], kept[1]
 
 
+def copies_of(copy: Copy) -> list[Copy]:
+    """Return the copies whose times tell those of all copies of a value.
+
+    Args:
+        copy: how, and the channels of the value as `total`.
+    """
+    whole, half, quarter = copy.total, copy.total // 2, copy.total // 4
+    pairs = ((whole, quarter), (whole, whole - quarter), (half, quarter), (half, half))
+    return [replace(copy, total=t, kept=k) for t, k in pairs] if quarter else []
+
+
 class CostTable:
     """Measured times; what is missing is measured, and without a way to measure, estimated.
 
@@ -111,6 +125,7 @@ class CostTable:
         self._measure = measure
         self._estimate = DefaultCosts()
         self._surfaces: dict[str, Surface] = {}
+        self._copies: dict[str, Copying] = {}
         self._steps: dict[str, Steps] = {}
 
     def fill(self, items: Iterable[Layer | Copy]) -> int:
@@ -125,13 +140,15 @@ class CostTable:
     def steps(self, family: str) -> Steps | None:
         """Return the steps of a family of layers, None where they are not known."""
         if family not in self._steps:
-            probes = probe_layers(family)
-            self.fill([*probes[0], *probes[1]])
-            inner, outer = ([self.measured.get(p.key) for p in side] for side in probes)
-            known = [[t for t in side if t is not None] for side in (inner, outer)]
-            if len(known[0]) < len(inner) or len(known[1]) < len(outer):
+            probes = [*probe_layers(family), depthwise_layers(family)]
+            self.fill(item for side in probes for item in side)
+            inner, outer, groups = ([self.measured.get(p.key) for p in side] for side in probes)
+            if None in inner or None in outer:
                 return None
-            self._steps[family] = find_steps(*known)
+            if None in groups:
+                groups = []
+            sides = ([t for t in side if t is not None] for side in (inner, outer, groups))
+            self._steps[family] = find_steps(*sides)
         return self._steps[family]
 
     def demand(self, layer: Layer) -> list[Layer]:
@@ -153,18 +170,47 @@ class CostTable:
             axes = self._axes(layer)
             us = np.array(times, np.float64).reshape([len(a) for a in axes])
             steps = self._steps.get(layer.family, _FLAT)
-            self._surfaces[layer.key] = Surface(axes, us, steps)
+            depthwise = layer.inner == layer.outer == 1
+            self._surfaces[layer.key] = Surface(axes, us, steps, depthwise)
         return self._surfaces[layer.key]
 
     def layer_us(self, layer: Layer) -> float:
         """Return the time of a layer."""
         return self.surface(layer).at(layer.widths)
 
-    def copy_us(self, copy: Copy) -> float:
-        """Return the time of a copy."""
-        self.fill([copy])
-        known = self.measured.get(copy.key)
-        return self._estimate.copy_us(copy) if known is None else known
+    def over(self, layer: Layer) -> Callable[[Widths], float]:
+        """Return the time of a layer at any widths up to those that it has."""
+        return self.surface(layer).at
+
+    def copying(self, copy: Copy) -> Copying:
+        """Return what copies take of a value that has at most as many channels as this one.
+
+        Args:
+            copy: how, and the channels of the whole value as `total`.
+        """
+        name = replace(copy, kept=copy.total).key
+        if name not in self._copies:
+            self._copies[name] = self._fitted(copy) or self._estimate.copying(copy)
+        return self._copies[name]
+
+    def _fitted(self, copy: Copy) -> Copying | None:
+        """Return the plane through what was measured, None where something was not."""
+        items = copies_of(copy)
+        self.fill(items)
+        times = [self.measured.get(item.key) for item in items]
+        if not items or None in times:
+            return None
+        sides = [[1.0, item.total, item.kept] for item in items]
+        found, *_ = np.linalg.lstsq(np.array(sides), np.array(times, np.float64), rcond=None)
+        return Copying(*np.maximum(found, 0.0).tolist())
+
+    def macs_us(self, count: float) -> float:
+        """Return the time of multiply-accumulates of an operator that is no layer."""
+        return self._estimate.macs_us(count)
+
+    def bytes_us(self, count: float) -> float:
+        """Return the time of an operator that writes some bytes and hardly computes."""
+        return self._estimate.bytes_us(count)
 
     def _axes(self, layer: Layer) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
         known = self.steps(layer.family)

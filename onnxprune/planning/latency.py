@@ -1,9 +1,13 @@
-"""Predict the time of a cut network, from a table of costs, to compare layouts of one plan."""
+"""Predict the time of a cut network, from a table of costs, to compare layouts of one plan.
+
+Nodes are priced one by one, a value that forks by its copies. A cut that differs in few label sets
+from the one before changes the price of few of them, so trying many is cheap.
+"""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,19 +16,31 @@ from onnxprune.core.cuts import Cuts
 from onnxprune.core.graph import INTERNAL, SELECT
 from onnxprune.core.macs import mac_terms
 from onnxprune.core.selects import selects
+from onnxprune.costs.layer import ITEM_BYTES, Copy
+from onnxprune.costs.network import DTYPES, layer_of
+from onnxprune.rewrite.selects import operands
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
     from numpy.typing import NDArray
 
     from onnxprune.core.dependencies import Dependencies
     from onnxprune.core.graph import Node
     from onnxprune.core.labels import LabelArray
-    from onnxprune.core.macs import Term
-    from onnxprune.planning.costs import CopyCosts
+    from onnxprune.core.layout import Layout
+    from onnxprune.costs import Copying, LayerCosts
 
     Flags = NDArray[np.bool_]
+    Price = Callable[[Flags, Cuts], float]
 
 _FREE = frozenset("Constant Flatten Identity Reshape Shape Size Squeeze Unsqueeze Dropout".split())
+
+_FUSED = frozenset("Add BatchNormalization Clip LeakyRelu Relu".split())
+"""Operators that runtimes compute with the convolution before them."""
+
+_POOLS = frozenset("AveragePool GlobalAveragePool GlobalMaxPool MaxPool".split())
+"""Operators that know the order of bytes of convolutions."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +70,10 @@ class Edge:
         """Return which indices the value keeps and the consumer does not."""
         return np.asarray(~cut[self.above] & cut[self.below])
 
+    def copied(self, cut: Flags) -> bool:
+        """Tell whether the consumer needs a copy."""
+        return bool(self.missing(cut).any())
+
 
 def find_edges(deps: Dependencies) -> list[Edge]:
     """Return the Selects at which a consumer may lose channels of its own."""
@@ -72,72 +92,201 @@ def find_edges(deps: Dependencies) -> list[Edge]:
 
 
 class LatencyModel:
-    """Time of a network under any cut, in nanoseconds.
+    """Time of a network under any cut, in microseconds.
 
     Args:
         deps: the analysis.
         costs: the table.
     """
 
-    def __init__(self, deps: Dependencies, costs: CopyCosts) -> None:
+    def __init__(self, deps: Dependencies, costs: LayerCosts) -> None:
         self._deps, self._costs = deps, costs
         self._shapes = deps.settings[0]
+        self._constants = deps.graph.all_parameters()
+        self._fused, self._between = _near_convolutions(deps)
         self.edges = find_edges(deps)
-        self._terms: list[tuple[Term, float]] = []
-        self._written: list[tuple[float, tuple[tuple[str, int], ...]]] = []
+        self._forks: dict[str, list[Edge]] = {}
+        for edge in self.edges:
+            self._forks.setdefault(edge.value, []).append(edge)
+        self._prices: list[Price] = []
+        touched: list[LabelArray] = []
         for node in deps.graph.nodes:
-            self._add(node)
+            price = self._price_of(node)
+            if price is not None:
+                self._prices.append(price)
+                touched.append(self._sets((*node.inputs, *node.outputs)))
+        for forks in self._forks.values():
+            self._prices.append(self._copies_of(forks))
+            touched.append(
+                np.unique(np.concatenate([s for e in forks for s in (e.above, e.below)]))
+            )
+        owners = np.repeat(np.arange(len(touched)), [len(t) for t in touched])
+        sets = np.concatenate([np.zeros(0, np.int64), *touched])
+        order = np.argsort(sets, kind="stable")
+        self._sets_of, self._owners = sets[order], owners[order]
+        self._cut: Flags | None = None
+        self._times = np.zeros(len(self._prices))
+
+    def _sets(self, keys: Iterable[str]) -> LabelArray:
+        found = [np.zeros(0, np.int64)]
+        for key in keys:
+            found += [np.unique(f.labels) for f in self._deps.ctx.factors_of.get(key, ())]
+        return np.unique(self._deps.roots[np.concatenate(found)])
 
     def _rank(self, key: str) -> int | None:
         shape = self._shapes.shape(key)
         return None if shape is None else len(shape)
 
-    def _add(self, node: Node) -> None:
-        costs, ctx = self._costs, self._deps.ctx
-        grouped = int(node.attribute("group", 1) or 1) > 1
-        terms = mac_terms(node, self._rank)
-        for term in terms:
-            price = costs.grouped_mac_ns if grouped else costs.mac_ns
-            self._terms.append((term.reduced(ctx, self._shapes), price))
-        if terms or node.op in _FREE or (node.op == SELECT and node.domain == INTERNAL):
-            return
-        for key in node.outputs:
-            shape = self._shapes.shape(key) or ()
-            labelled = {f.axes[-1] for f in ctx.factors_of.get(key, ())}
-            if labelled:
-                fixed = float(np.prod([s for a, s in enumerate(shape) if a not in labelled]))
-                axes = tuple((key, a) for a in sorted(labelled))
-                self._written.append((fixed * costs.element_ns, axes))
+    def _price_of(self, node: Node) -> Price | None:
+        """Return what prices a node, None where no cut changes its time."""
+        costs = self._costs
+        layer = layer_of(node, self._shapes, self._old_size, self._constants)
+        if layer is not None:
+            over = costs.over(layer)
 
-    def work(self, cut: Flags) -> float:
-        """Return the time of everything but copies."""
-        cuts = Cuts(self._deps.ctx, cut[self._deps.roots], self._shapes)
-        total = sum(term.count(cuts) * price for term, price in self._terms)
-        for price, axes in self._written:
-            total += price * math.prod(cuts.size(key, axis) for key, axis in axes)
-        return total
+            def of_layer(_cut: Flags, cuts: Cuts) -> float:
+                left = layer_of(node, self._shapes, cuts.size, self._constants)
+                return over(left.widths) if left is not None else 0.0
+
+            return of_layer
+        terms = [t.reduced(self._deps.ctx, self._shapes) for t in mac_terms(node, self._rank)]
+        if terms:
+            return lambda _cut, cuts: costs.macs_us(sum(t.count(cuts) for t in terms))
+        free = node.op in _FREE or (node.op == SELECT and node.domain == INTERNAL)
+        if free or node.output(0) in self._fused:
+            return None
+        labelled = self._deps.ctx.factors_of
+        touched = [k for k in (*node.inputs, *node.outputs) if k and labelled.get(k)]
+        touched = [k for k in touched if k not in self._constants]
+        widths = {k: ITEM_BYTES.get(self._dtype(k), 4) for k in touched}
+        if not touched:
+            return None
+        return lambda _cut, cuts: costs.bytes_us(
+            max(width * prod(cuts.shape(k)) for k, width in widths.items())
+        )
+
+    def _old_size(self, key: str, axis: int) -> int:
+        return (self._shapes.shape(key) or ())[axis]
+
+    def _dtype(self, key: str) -> str:
+        return DTYPES.get(self._shapes.dtypes.get(key, 0), "float32")
+
+    def _copying(self, key: str, axis: int, *, between: bool) -> Copying:
+        shape = self._shapes.shape(key) or ()
+        size = shape[axis]
+        return self._costs.copying(
+            Copy("Gather", self._dtype(key), prod(shape[:axis]), shape[axis + 1 :], size, size,
+                 between=between and axis == 1)
+        )  # fmt: skip
+
+    def _copies_of(self, forks: Sequence[Edge]) -> Price:
+        """Return what prices the copies of a value.
+
+        It stays between convolutions only where nothing else reads it.
+        """
+        inside = [{e.value, e.node.outputs[0]} <= self._between for e in forks]
+        each = [
+            self._copying(e.value, e.axis, between=b) for e, b in zip(forks, inside, strict=True)
+        ]
+        of = each[0].of if all(inside) else 0.0
+
+        def of_copies(cut: Flags, _cuts: Cuts) -> float:
+            times = {
+                cut[e.below].tobytes(): c.us(0, _kept(e.below, cut))
+                for e, c in zip(forks, each, strict=True)
+                if e.copied(cut)
+            }
+            return sum(times.values()) + (of * _kept(forks[0].above, cut) if times else 0.0)
+
+        return of_copies
+
+    def _priced(self, cut: Flags) -> NDArray[np.float64]:
+        """Return the times of all parts, of which few have changed since the last call."""
+        if self._cut is None:
+            changed = np.arange(len(self._prices))
+        else:
+            sets = np.flatnonzero(cut != self._cut)
+            starts, ends = (np.searchsorted(self._sets_of, sets, s) for s in ("left", "right"))
+            found = [self._owners[a:b] for a, b in zip(starts, ends, strict=True) if b > a]
+            changed = np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
+        if len(changed):
+            cuts = Cuts(self._deps.ctx, cut[self._deps.roots], self._shapes)
+            for number in changed.tolist():
+                self._times[number] = self._prices[number](cut, cuts)
+        self._cut = cut.copy()
+        return self._times
+
+    def total(self, cut: Flags) -> float:
+        """Return the time of the network with the copies that it needs."""
+        return float(self._priced(cut).sum())
 
     def copies(self, cut: Flags) -> dict[tuple[str, bytes], list[Edge]]:
         """Return the Selects that need a copy, those together that share one."""
         found: dict[tuple[str, bytes], list[Edge]] = {}
         for edge in self.edges:
-            if edge.missing(cut).any():
+            if edge.copied(cut):
                 found.setdefault((edge.value, cut[edge.below].tobytes()), []).append(edge)
         return found
 
-    def copy_time(self, edge: Edge, cut: Flags) -> float:
-        """Return the time of the copy that a Select needs."""
-        count = int(np.count_nonzero(~cut[edge.below]))
-        return self._costs.copy_ns(count * edge.positions, contiguous=False)
+    def joins(self, cut: Flags) -> dict[str, float]:
+        """Return what is saved by one copy behind a concatenation instead of many in front of it.
 
-    def join_time(self, output: str, edges: list[Edge], cut: Flags) -> float:
-        """Return the time of one copy behind a concatenation instead of one for every operand."""
+        A concatenation of values with odd numbers of channels brings them into the plain order of
+        bytes anyhow, so that does not count.
+        """
+        edges = {edge.node.outputs[0]: edge for edge in self.edges}
         cuts = Cuts(self._deps.ctx, cut[self._deps.roots], self._shapes)
-        wanted = math.prod(cuts.shape(output))
-        more = sum(int(e.missing(cut).sum()) * e.positions for e in edges)
-        return self._costs.copy_ns(wanted, contiguous=False) + more * self._costs.element_ns
+        found = {}
+        for node in self._deps.graph.nodes:
+            own = [edges.get(s.outputs[0]) for s in operands(self._deps, node).values()]
+            copied = [e for e in own if e is not None and e.copied(cut)]
+            if len(copied) < 2:
+                continue
+            output, axis = node.outputs[0], copied[0].axis
+            apart = sum(
+                self._copying(e.value, e.axis, between=False).us(0, _kept(e.below, cut))
+                for e in copied
+            )
+            behind = self._copying(output, axis, between=False).us(0, cuts.size(output, axis))
+            more = sum(int(e.missing(cut).sum()) * e.positions for e in copied)
+            width = ITEM_BYTES.get(self._dtype(output), 4)
+            found[output] = apart - behind - self._costs.bytes_us(more * width)
+        return {output: saved for output, saved in found.items() if saved > 0}
 
-    def total(self, cut: Flags) -> float:
-        """Return the time of the network with the copies that it needs."""
-        shared = self.copies(cut).values()
-        return self.work(cut) + sum(self.copy_time(edges[0], cut) for edges in shared)
+    def of(self, layout: Layout) -> float:
+        """Return the time of a network as it is laid out."""
+        saved = self.joins(layout.cut) if layout.joined else {}
+        return self.total(layout.cut) - sum(saved.get(name, 0.0) for name in layout.joined)
+
+
+def _near_convolutions(deps: Dependencies) -> tuple[set[str], set[str]]:
+    """Return the values that are computed with a convolution, and those that stay in its order.
+
+    The second are images that convolutions and pools exchange; the output of a Select counts among
+    them if such an operator reads it.
+    """
+    fused: set[str] = set()
+    convolved: set[str] = set()
+    between: set[str] = set()
+    readers: set[str] = set()
+    for node in deps.graph.nodes:
+        output = node.output(0)
+        if node.op == "Conv" and not node.domain and len(deps.ctx.shape(output) or ()) == 4:
+            convolved.add(output)
+        elif node.op in _FUSED and not node.domain and convolved.intersection(node.inputs):
+            fused.add(output)
+            convolved.add(output)
+        elif node.op in _POOLS and not node.domain and node.input(0) in between:
+            between.add(output)
+        elif node.op == SELECT and node.input(0) in convolved:
+            convolved.add(output)
+            continue
+        else:
+            continue
+        between.add(output)
+        readers |= {*node.inputs}
+    return fused, between | {n.outputs[0] for n in selects(deps) if n.outputs[0] in readers}
+
+
+def _kept(sets: LabelArray, cut: Flags) -> int:
+    return int(np.count_nonzero(~cut[sets]))

@@ -10,8 +10,8 @@ from onnxprune.core.layout import Layout, plain_layout
 from onnxprune.core.order import best_order
 from onnxprune.core.plan import PlanLayout
 from onnxprune.core.symmetry import Stream, find_streams
+from onnxprune.costs import DefaultCosts
 from onnxprune.errors import PlanMismatchError, printable
-from onnxprune.planning.costs import CopyCosts, default_costs
 from onnxprune.planning.latency import LatencyModel
 from onnxprune.planning.padding import Padding
 from onnxprune.rewrite.selects import operands
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onnxprune.core.dependencies import Dependencies
+    from onnxprune.costs import LayerCosts
     from onnxprune.planning.latency import Edge
 
     Flags = NDArray[np.bool_]
@@ -36,7 +37,7 @@ def make_layout(
     removed: Flags,
     *,
     max_copies: int | None = None,
-    costs: CopyCosts | None = None,
+    costs: LayerCosts | None = None,
     arrange: Arrange | None = None,
     pad: bool = True,
 ) -> Layout:
@@ -46,20 +47,19 @@ def make_layout(
         deps: the analysis.
         removed: flag per label: what no consumer reads.
         max_copies: most copies that may be added, None for as many as pay.
-        costs: what copies cost, by default on the CPU provider.
+        costs: what layers and copies cost, by default about that of the CPU provider.
         arrange: finds the order of a stream from its width, the sets that consumers read, and the
             bytes of a channel for each; by default the one with the least bytes copied.
         pad: whether consumers may keep channels that they ignore.
     """
     if not deps.hierarchy:
         return plain_layout(deps, removed)
-    costs = costs or default_costs()
-    model = LatencyModel(deps, costs)
+    model = LatencyModel(deps, costs or DefaultCosts())
     streams = find_streams(deps)
     padding = Padding(deps, model, removed)
     cut = removed
     if pad:
-        cut = padding.aligned(padding.cheapest(streams), costs.grouped_step)
+        cut = padding.cheapest(streams)
     if max_copies is not None:
         cut = padding.at_most(cut, max_copies)
     cut = cut[deps.roots]
@@ -69,23 +69,8 @@ def make_layout(
         if order is not None:
             for places, contents in stream.holds(order):
                 holds[places] = contents
-    joined = _joined(deps, model, cut) if pad else frozenset()
+    joined = frozenset(model.joins(cut)) if pad else frozenset()
     return Layout(deps, removed, cut, holds, joined)
-
-
-def _joined(deps: Dependencies, model: LatencyModel, cut: Flags) -> frozenset[str]:
-    """Return the concatenations behind which one copy takes less time than many in front."""
-    edges = {edge.node.outputs[0]: edge for edge in model.edges}
-    found = set()
-    for node in deps.graph.nodes:
-        found_edges = (edges.get(s.outputs[0]) for s in operands(deps, node).values())
-        copied = [e for e in found_edges if e is not None]
-        copied = [e for e in copied if e.missing(cut).any()]
-        if len(copied) > 1:
-            apart = sum(model.copy_time(e, cut) for e in copied)
-            if model.join_time(node.outputs[0], copied, cut) < apart:
-                found.add(node.outputs[0])
-    return frozenset(found)
 
 
 def _least_bytes(n: int, sets: list[list[int]], weights: list[float]) -> Sequence[int]:

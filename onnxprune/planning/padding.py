@@ -1,4 +1,8 @@
-"""Decide which consumers keep reading channels that they ignore, because a copy would cost more."""
+"""Decide which consumers keep reading channels that they ignore, because a copy would cost more.
+
+A few channels more can also make a number that the provider likes: a multiple of its step. Every
+move is tried on the predicted time of the whole network, and kept where that falls.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onnxprune.core.dependencies import Dependencies
+    from onnxprune.core.labels import LabelArray
     from onnxprune.core.symmetry import Stream
     from onnxprune.planning.latency import Edge, LatencyModel
 
     Flags = NDArray[np.bool_]
+
+_STEPS = (4, 8, 16, 32)
+"""Numbers of channels are rounded up to multiples of these, where that is faster."""
+
+_ROUNDS = 3
+_LESS = 1e-6
+"""Share of the time that a move has to save."""
 
 
 class Padding:
@@ -31,100 +43,87 @@ class Padding:
         self._deps, self._model, self._removed = deps, model, removed
         assert deps.hierarchy is not None
         self._hierarchy = deps.hierarchy
-        self._price: dict[str, float] = {}
-        self._group = {int(a): g.id for g in deps.groups for a in g.atoms}
 
     def cheapest(self, streams: Sequence[Stream] = ()) -> Flags:
         """Return what to cut so that the network takes the least time by prediction."""
-        cut = self._removed
-        work = self._model.work(cut)
-        for edge in reversed(self._model.edges):
-            if self._follows(edge):
-                continue
-            missing = edge.missing(cut)
-            if missing.any() and self._price_of(edge, cut, work) * missing.sum() < (
-                self._model.copy_time(edge, cut)
-            ):
-                cut = self.keep(cut, edge)
+        cut, best = self._removed, self._model.total(self._removed)
         skips = [e for e in self._model.edges if self._follows(e)]
-        moves = [[e] for e in reversed(skips)]
+        moves: list[list[Edge]] = [[e] for e in reversed(self._model.edges) if not self._follows(e)]
+        moves += [[e] for e in reversed(skips)]
         moves += [[e for e in skips if np.isin(e.above, s.columns).any()] for s in streams]
-        best = self._model.total(cut)
-        for edges in moves:
-            tried = cut
-            for edge in edges:
-                tried = self.keep(tried, edge)
-            if np.array_equal(tried, cut):
-                continue
-            time = self._model.total(tried)
-            if time < best:
-                cut, best = tried, time
+        groups = self._roundable()
+        for _ in range(_ROUNDS):
+            before = best
+            for edges in moves:
+                tried = self._kept(cut, edges)
+                if tried is not cut and (time := self._model.total(tried)) < best * (1 - _LESS):
+                    cut, best = tried, time
+            for atoms in groups:
+                for tried in self._rounded(cut, atoms):
+                    if (time := self._model.total(tried)) < best * (1 - _LESS):
+                        cut, best = tried, time
+            if best == before:
+                break
         return cut
 
-    def aligned(self, cut: Flags, step: int) -> Flags:
-        """Return a cut after which streams through grouped convolutions have even widths.
+    def _roundable(self) -> list[LabelArray]:
+        """Return the label sets of groups that Selects stand above or below of."""
+        sides = np.zeros(len(self._deps.roots), bool)
+        sides[self._hierarchy.below] = True
+        return [g.atoms for g in self._deps.groups if g.follows or sides[g.atoms].all()]
 
-        What lies above them is computed although nobody reads it; consumers that read all before
-        keep reading all.
+    def _rounded(self, cut: Flags, atoms: LabelArray) -> list[Flags]:
+        """Return cuts with so much more of a group that what is kept is a multiple of a step.
+
+        First comes what is there anyway, because somebody else reads it. Consumers that read all
+        before keep reading all.
         """
-        grouped = {
-            key
-            for node in self._deps.graph.nodes
-            if int(node.attribute("group", 1) or 1) > 1
-            for key in node.inputs
-        }
-        whole = [e for e in self._model.edges if not e.missing(cut).any()]
-        cut = cut.copy()
-        for group in self._deps.groups:
-            if group.follows and any(p.parameter in grouped for p in group.slices):
-                gone = group.atoms[cut[group.atoms]]
-                kept = group.size - len(gone)
-                cut[gone[: min(group.size, -(-kept // step) * step) - kept]] = False
-        cut &= ~self._hierarchy.upwards(~cut)
-        for edge in whole:
-            cut = self.keep(cut, edge)
-        return cut
+        gone = atoms[cut[atoms]]
+        kept = len(atoms) - len(gone)
+        counts = {min(len(atoms), -(-kept // step) * step) - kept for step in _STEPS} - {0}
+        if not kept or not counts:
+            return []
+        there = self._hierarchy.downwards(~cut)
+        gone = gone[np.argsort(~there[gone], kind="stable")]
+        whole = [e for e in self._model.edges if not e.copied(cut)]
+        found = []
+        for count in sorted(counts):
+            tried = cut.copy()
+            tried[gone[:count]] = False
+            tried = self._settled(tried)
+            found.append(self._kept(tried, [e for e in whole if e.copied(tried)]))
+        return found
 
     def at_most(self, cut: Flags, copies: int) -> Flags:
         """Return a cut that needs no more than some copies, giving up the least useful ones."""
         while True:
-            shared = self._model.copies(cut)
+            shared = list(self._model.copies(cut).values())
             if len(shared) <= copies:
                 return cut
-            work = self._model.work(cut)
-            losses = [self._loss(edges, cut, work) for edges in shared.values()]
-            groups = list(shared.values())
+            losses = [self._model.total(self._kept(cut, edges)) for edges in shared]
             for number in np.argsort(losses, kind="stable")[: len(shared) - copies].tolist():
-                for edge in groups[number]:
-                    cut = self.keep(cut, edge)
-
-    def _loss(self, edges: Sequence[Edge], cut: Flags, work: float) -> float:
-        more = sum(self._price_of(e, cut, work) * e.missing(cut).sum() for e in edges)
-        return float(more - self._model.copy_time(edges[0], cut))
+                cut = self._kept(cut, shared[number])
 
     def _follows(self, edge: Edge) -> bool:
         return bool(self._hierarchy.follows[edge.below].any())
 
-    def _price_of(self, edge: Edge, cut: Flags, work: float) -> float:
-        """Return the time of one more channel behind a Select, about the same for all of them."""
-        missing = np.flatnonzero(edge.missing(cut))
-        if not len(missing):
-            return 0.0
-        root = int(edge.below[missing[0]])
-        group = self._group.get(root, "")
-        if group not in self._price:
-            more = cut.copy()
-            more[root] = False
-            self._price[group] = max(0.0, self._model.work(more) - work)
-        return self._price[group]
+    def _kept(self, cut: Flags, edges: Sequence[Edge]) -> Flags:
+        """Return a cut in which consumers keep all that their value keeps, and what that entails.
 
-    def keep(self, cut: Flags, edge: Edge) -> Flags:
-        """Return a cut in which a consumer keeps all that its value keeps, and what that entails.
-
-        Rows that have to stay equally long are kept whole.
+        The cut itself is returned where that changes nothing.
         """
-        cut = cut.copy()
-        cut[edge.below[edge.missing(cut)]] = False
+        for edge in edges:
+            if edge.copied(cut):
+                more = cut.copy()
+                more[edge.below[edge.missing(cut)]] = False
+                cut = self._settled(more)
+        return cut
+
+    def _settled(self, cut: Flags) -> Flags:
+        """Return a cut with what a smaller cut entails: values keep what their consumers keep.
+
+        Rows that have to stay equally long are kept whole. The cut given is changed.
+        """
         while True:
             before = int(cut.sum())
             cut &= ~self._hierarchy.upwards(~cut)

@@ -16,9 +16,9 @@ import numpy as np
 
 from onnxprune.analysis.expansion import expand
 from onnxprune.core.labels import UnionFind
+from onnxprune.costs import DefaultCosts
 from onnxprune.criteria import ScoreContext, find_criterion
-from onnxprune.planning.costs import CopyCosts, default_costs
-from onnxprune.planning.latency import LatencyModel
+from onnxprune.planning.latency import LatencyModel, find_edges
 from onnxprune.planning.padding import Padding
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from onnxprune.allocation import Target
     from onnxprune.analysis import Analysis
     from onnxprune.core.dependencies import Dependencies, Group
+    from onnxprune.costs import LayerCosts
 
     Flags = NDArray[np.bool_]
 
@@ -37,21 +38,21 @@ _LESS = 0.9
 
 
 def choose_forks(
-    analysis: Analysis, target: Target, *, costs: CopyCosts | None = None
+    analysis: Analysis, target: Target, *, costs: LayerCosts | None = None
 ) -> tuple[str, ...]:
     """Return the values whose consumers should drop channels of their own.
 
     Args:
         analysis: the constrained analysis.
         target: what to remove; a budget is taken for the ratio that reaches it about.
-        costs: what copies cost, by default on the CPU provider.
+        costs: what layers and copies cost, by default about that of the CPU provider.
     """
     free = expand(analysis)
     segments = _segments(free)
     if not segments:
         return ()
     ratio = _ratio(target, analysis.model.size_bytes)
-    trial = _Trial(free, costs or default_costs())
+    trial = _Trial(free, costs or DefaultCosts())
     base = trial.of(ratio, ())
     less = trial.of(ratio * _LESS, ())
     price = (base.loss - less.loss) / max(less.time - base.time, 1e-9)
@@ -94,7 +95,7 @@ def _segments(free: Analysis) -> list[_Segment]:
     deps = free.deps
     owner = {int(a): g for g in deps.groups for a in g.atoms}
     graph: nx.Graph[tuple[str, str]] = nx.Graph()
-    for edge in LatencyModel(deps, default_costs()).edges:
+    for edge in find_edges(deps):
         graph.add_node(("value", edge.value))
         for root in np.unique([*edge.above, *edge.below]).tolist():
             if root in owner:
@@ -112,7 +113,7 @@ def _segments(free: Analysis) -> list[_Segment]:
 class _Trial:
     """What is lost, and the time that remains, with some segments free and all others tied."""
 
-    def __init__(self, free: Analysis, costs: CopyCosts) -> None:
+    def __init__(self, free: Analysis, costs: LayerCosts) -> None:
         self._deps: Dependencies = free.deps
         self._model = LatencyModel(free.deps, costs)
         context = ScoreContext(free.deps, free.model.array)

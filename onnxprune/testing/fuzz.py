@@ -19,9 +19,9 @@ from onnxprune.allocation import Target
 from onnxprune.analysis import analyze_model
 from onnxprune.analysis.expansion import couple
 from onnxprune.core.steps import Limits
+from onnxprune.costs import DefaultCosts
 from onnxprune.errors import InvalidModelError, NothingToPruneError, PlanMismatchError
 from onnxprune.io import write_model
-from onnxprune.planning.costs import default_costs
 from onnxprune.planning.layouts import make_layout
 from onnxprune.planning.selection import Settings, make_plan
 from onnxprune.rewrite import rewrite
@@ -97,7 +97,7 @@ def _lay_out(analysis: Analysis, removed: np.ndarray, seed: int) -> Layout:
     generator = np.random.default_rng((seed, 1))
     copies = (None, None, 0, 2)[int(generator.integers(4))]
     price = float(generator.choice([0.01, 1.0, 100.0]))
-    costs = default_costs().model_copy(update={"mac_ns": price, "grouped_mac_ns": price})
+    costs = DefaultCosts(macs_per_us=1e5 / price, depthwise_macs_per_us=6e4 / price)
     return make_layout(analysis.deps, removed, max_copies=copies, costs=costs)
 
 

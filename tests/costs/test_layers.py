@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -63,6 +65,15 @@ def test_a_copy_takes_channels(copy: Copy) -> None:
     assert out.shape == (copy.batch, copy.kept, *copy.size)
 
 
+def test_a_copy_may_stand_between_convolutions() -> None:
+    copy = replace(COPIES[0], between=True)
+    nodes = [n.op_type for n in make_model(copy).graph.node]
+    assert nodes == ["Conv", "Slice", "Conv", "GlobalAveragePool"]
+    [time] = measure_layers([copy], parse_spec("cpu"))
+    assert time is not None
+    assert copy.key != COPIES[0].key
+
+
 def test_the_attributes_of_a_convolution_are_told_apart() -> None:
     keys = {layer.key for layer in LAYERS}
     assert len(keys) == len(LAYERS)
@@ -96,5 +107,24 @@ def test_points_are_steps_and_the_whole(largest: int, step: int) -> None:
 def test_estimates_rise_with_work() -> None:
     costs = DefaultCosts()
     assert costs.layer_us(CONV) < costs.layer_us(CONV.at((1, 16, 64)))
-    slice_, gather = (Copy(op, "float32", 1, (56, 56), 64, 32) for op in ("Slice", "Gather"))
-    assert costs.copy_us(slice_) <= costs.copy_us(gather)
+    slice_, gather = (
+        costs.copying(Copy(op, "float32", 1, (56, 56), 64, 64)).us(64, 32)
+        for op in ("Slice", "Gather")
+    )
+    assert slice_ <= gather
+
+
+@pytest.mark.parametrize(
+    ("layer", "even", "odd"),
+    [
+        (Layer("Conv", "float32", 1, (28, 28), 1, 64, 64, (3, 3)), (1, 64, 64), (1, 62, 64)),
+        (Layer("Conv", "float32", 1, (28, 28), 64, 1, 1, (3, 3)), (64, 1, 1), (62, 1, 1)),
+        (Layer("Conv", "float32", 1, (28, 28), 4, 16, 16, (3, 3)), (4, 16, 16), (4, 14, 16)),
+    ],
+)
+def test_odd_widths_leave_the_fast_way(
+    layer: Layer, even: tuple[int, int, int], odd: tuple[int, int, int]
+) -> None:
+    over = DefaultCosts().over(layer)
+    assert over(odd) > over(even)
+    assert over(even) < over((even[0], even[1], 2 * even[2]))

@@ -112,7 +112,7 @@ def test_nothing_is_measured_twice() -> None:
     table = CostTable(measure=measure)
     for _ in range(2):
         table.layer_us(LAYER)
-        table.copy_us(Copy("Slice", "float32", 1, (8, 8), 64, 32))
+        table.copying(Copy("Slice", "float32", 1, (8, 8), 64, 64))
     assert len(calls) == len(set(calls))
     assert table.fill(table.demand(LAYER)) == 0
 
@@ -122,8 +122,32 @@ def test_what_cannot_be_measured_is_estimated() -> None:
     copy = Copy("Gather", "float32", 1, (8, 8), 64, 32)
     for table in (CostTable(), CostTable(measure=lambda items: [None] * len(items))):
         assert table.layer_us(LAYER) == pytest.approx(costs.layer_us(LAYER))
-        assert table.copy_us(copy) == costs.copy_us(copy)
+        assert table.copying(copy) == costs.copying(copy)
         assert table.steps(LAYER.family) is None
+
+
+def test_what_a_copy_takes_is_a_plane_through_what_was_measured() -> None:
+    def measure(items: Sequence[Layer | Copy]) -> list[float]:
+        return [3.0 + 0.25 * i.total + 0.5 * i.kept for i in items if isinstance(i, Copy)]
+
+    found = CostTable(measure=measure).copying(Copy("Gather", "float32", 1, (8, 8), 96, 96))
+    assert found.us(80, 20, 40) == pytest.approx(2 * 3.0 + 0.25 * 80 + 0.5 * 60)
+    assert found.us(80) == 0.0
+    narrow = Copy("Gather", "float32", 1, (8, 8), 3, 3)
+    assert CostTable(measure=measure).copying(narrow) == DefaultCosts().copying(narrow)
+
+
+def test_depthwise_convolutions_have_steps_of_their_own() -> None:
+    def measure(items: Sequence[Layer | Copy]) -> list[float]:
+        return [
+            i.groups * (7.0 if i.groups % 4 else 1.0)
+            if isinstance(i, Layer) and i.groups > 1
+            else blocked(16)([i])[0]
+            for i in items
+        ]
+
+    surface = CostTable(measure=measure).surface(replace(LAYER, groups=96, inner=1, outer=1))
+    assert surface.at((66, 1, 1)) > 5 * surface.at((68, 1, 1))
 
 
 def test_the_cache_keeps_and_merges(tmp_path: Path) -> None:

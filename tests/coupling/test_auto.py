@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,9 +11,9 @@ import pytest
 import onnxprune
 from onnxprune.allocation import Target
 from onnxprune.analysis import analyze_model
+from onnxprune.costs import DefaultCosts
 from onnxprune.errors import NothingToPruneError
 from onnxprune.pipeline.couplings import least_drop
-from onnxprune.planning.costs import default_costs
 from onnxprune.planning.segments import choose_forks
 
 if TYPE_CHECKING:
@@ -23,15 +24,13 @@ RATIO = Target("ratio", 0.5)
 
 def test_consumers_are_free_where_time_costs_nothing(residual_net: Path) -> None:
     analysis = analyze_model(residual_net)
-    costs = default_costs()
-    free = dict.fromkeys((k for k in type(costs).model_fields if k[-3:] in ("_ns", "_us")), 0.0)
-    assert choose_forks(analysis, RATIO, costs=costs.model_copy(update=free))
+    free = dict.fromkeys((f.name for f in fields(DefaultCosts) if f.name.endswith("per_us")), 1e20)
+    assert choose_forks(analysis, RATIO, costs=DefaultCosts(**free, call_us=0.0))
 
 
 def test_they_are_tied_where_copies_are_dear(residual_net: Path) -> None:
     analysis = analyze_model(residual_net)
-    dear = dict.fromkeys(("slice_ns", "gather_ns", "node_us"), 1e9)
-    assert not choose_forks(analysis, RATIO, costs=default_costs().model_copy(update=dear))
+    assert not choose_forks(analysis, RATIO, costs=DefaultCosts(copied_per_us=1e-6))
 
 
 @pytest.mark.parametrize("coupling", ["auto", "unconstrained"])

@@ -17,9 +17,9 @@ from onnxprune.core.graph import SELECT_AXIS
 from onnxprune.core.layout import Layout, plain_layout
 from onnxprune.core.selects import selects
 from onnxprune.core.symmetry import find_streams
+from onnxprune.costs import DefaultCosts
 from onnxprune.errors import InvalidConfigError, PlanMismatchError
 from onnxprune.io import write_model
-from onnxprune.planning.costs import default_costs
 from onnxprune.planning.latency import find_edges
 from onnxprune.planning.layouts import make_layout
 from onnxprune.planning.options import make_settings
@@ -69,8 +69,7 @@ def test_every_layout_of_a_plan_is_exact(net: Path, tmp_path: Path, price: float
     removed = analysis.removed_labels(
         make_plan(analysis, make_settings({"ratio": 0.5, "criterion": "random"}))
     )
-    prices = dict.fromkeys(("slice_ns", "gather_ns", "node_us"), price)
-    costs = default_costs().model_copy(update={**prices, "grouped_step": 1})
+    costs = DefaultCosts(copied_per_us=1e3 / price, call_us=price, block=1, unit=1)
     chosen = make_layout(deps, removed, costs=costs)
     rng = np.random.default_rng(0)
     shuffled = make_layout(deps, removed, arrange=lambda n, *_: rng.permutation(n).tolist())
@@ -129,8 +128,9 @@ def test_a_plan_is_replayed_to_the_byte(net: Path, tmp_path: Path) -> None:
 
 
 def edit_order(data: dict) -> None:
-    entry = next(e for e in data["layout"] if e.get("order"))
-    entry["order"] = sorted(entry["order"])[::-1]
+    group = data["groups"][0]
+    order = list(range(group["size"]))[::-1]
+    data["layout"] = [{"id": group["id"], "unread": [], "order": order}]
 
 
 def edit_unread(data: dict) -> None:
