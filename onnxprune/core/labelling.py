@@ -290,7 +290,8 @@ class Labelling:
             elif not rest:
                 self.freeze([factor], reason)
             else:
-                self.structure(factor, rest)
+                if factor.axes[-1] in axes:  # else columns leave, and those are single elements
+                    self.structure(factor, rest)
                 if any(other.axes == rest for other in (*factors, *beside)):
                     self.freeze([factor], reason)
                 else:

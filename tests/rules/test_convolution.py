@@ -46,6 +46,17 @@ CASES = {
         """,
         ["8 g.0 v.1 even"],
     ),
+    "groups that are joined position by position": (
+        """
+        (float[N,3,8,8] x) => (float[N,4,8,8] y)
+        <float[4,3,1,1] w, float[8,2,1,1] g, float[2,4,1,1] d, float[8,2,1,1] e,
+        float[4,4,1,1] v, int64[5] s={0,2,4,8,8}, int64[1] a={1}>
+        { h = Conv(x, w) r = Conv<group=2>(h, g) p = Reshape(r, s) q = ReduceSum<keepdims=0>(p, a)
+        t = Conv(q, d) u = Conv(t, e) n = Reshape(u, s) o = Softmax<axis=1>(n) m = Mul(p, o)
+        z = ReduceSum<keepdims=0>(m, a) y = Conv(z, v) }
+        """,
+        ["4 w.0 g.01 even", "4 g.0 d.1 e.0 v.1", "2 d.0 e.1"],
+    ),
     "transposed": (
         """
         (float[N,3,8,8] x) => (float[N,4,8,8] y) <float[6,3,1,1] w, float[6,5,1,1] t,

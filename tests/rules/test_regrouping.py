@@ -44,7 +44,7 @@ CASES = {
         (float[N,3,2,2] x) => (float[N,4,4,4] y) <float[12,3,1,1] w, float[4,3,1,1] v>
         { h = Conv(x, w) a = DepthToSpace<blocksize=2>(h) y = Conv(a, v) }
         """,
-        ["3 w.0 v.1 rows"],
+        ["3 w.0 v.1"],
     ),
     "space to depth": (
         """
