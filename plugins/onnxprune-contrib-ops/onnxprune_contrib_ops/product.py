@@ -180,12 +180,11 @@ def integer_to_float_shape(found: Shapes, node: Node) -> Inferred:
 
 @rule("DynamicQuantizeMatMul", domain=MICROSOFT)
 def dynamic_matmul(ctx: LabelContext, node: Node) -> None:
-    """Columns pass; the summed axis only approximately, as the range is measured over it."""
+    """As MatMul; the measured range holds zero, so what is silenced does not change it."""
     shape = ctx.shape(node.inputs[0]) or ()
     column, inner = len(shape) - 1, len(shape)
     reason = "the range is measured over this axis"
     left = ctx.release(ctx.factors(node.inputs[0]), range(column), reason)
-    ctx.approximate(left, (column,), reason)
     ctx.consumes(node, 0, (column,))
     summed = Operand(ctx.shift(left, {column: inner}), {inner: shape[-1]}, node.inputs[0])
     result = ctx.contract([summed, operand(ctx, node.inputs[1], (inner, column))], (inner,))
