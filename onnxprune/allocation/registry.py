@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from onnxprune import plugins
-from onnxprune.errors import InvalidConfigError, PluginError, printable
+from onnxprune.errors import InvalidConfigError
+from onnxprune.registry import Registry, summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +62,7 @@ class Allocation:
         return self.function(context)
 
 
-ALLOCATIONS: dict[str, Allocation] = {}
+ALLOCATIONS: Registry[Allocation] = Registry("allocation", plugins.ALLOCATIONS)
 
 
 def allocation(name: str, *, samples: bool = False) -> Callable[[Share], Share]:
@@ -79,12 +80,7 @@ def allocation(name: str, *, samples: bool = False) -> Callable[[Share], Share]:
     module = plugins.registering_module()
 
     def decorate(function: Share) -> Share:
-        if name in ALLOCATIONS:
-            message = f"allocation '{name}' is registered by {ALLOCATIONS[name].module} already"
-            raise PluginError(message)
-        summary = (function.__doc__ or "").strip().split("\n", 1)[0]
-        ALLOCATIONS[name] = Allocation(name, function, samples, module, summary)
-        plugins.note_registration(module, "allocation", name, lambda: ALLOCATIONS.pop(name))
+        ALLOCATIONS.register(Allocation(name, function, samples, module, summary_of(function)))
         return function
 
     return decorate
@@ -100,12 +96,8 @@ def find_allocation(name: str, *, samples: bool) -> Allocation:
     Raises:
         InvalidConfigError: there is none, or it needs samples.
     """
-    if name not in ALLOCATIONS:
-        plugins.load_plugins(plugins.ALLOCATIONS)
-    if name not in ALLOCATIONS:
-        message = f"there is no allocation '{printable(name)}'"
-        raise InvalidConfigError(message, hint=f"choose one of {', '.join(sorted(ALLOCATIONS))}")
-    if ALLOCATIONS[name].samples and not samples:
+    found = ALLOCATIONS.find(name)
+    if found.samples and not samples:
         message = f"allocation {name} chooses with samples, and there are none"
         raise InvalidConfigError(message, hint="give some with --calibration")
-    return ALLOCATIONS[name]
+    return found

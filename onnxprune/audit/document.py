@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from onnxprune.report.models import TOOL, Document
+from onnxprune.report.document import TOOL, Document
 
 __all__ = ["Accuracy", "AuditReport", "Calibration", "Corrupted", "Exemplar", "GroupEntry"]
 

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from onnxprune.calibration.samples import Layout, check_names, check_symbols, convert, lay_out
+from onnxprune.calibration.samples import (
+    Layout,
+    check_count,
+    check_names,
+    check_symbols,
+    convert,
+    lay_out,
+)
 from onnxprune.errors import InvalidConfigError, printable
 from onnxprune.io.arrays import open_arrays
 from onnxprune.runtime.feeds import synthetic_feeds
@@ -84,9 +91,7 @@ def load_calibration(
     Raises:
         InvalidConfigError: The data is missing, unreadable, or not what the inputs want.
     """
-    if samples < 1:
-        message = f"{samples} calibration samples are asked for, wanted is a number from 1"
-        raise InvalidConfigError(message)
+    check_count(samples)
     location = Path(path)
     files = [_check_file(file, specs) for file in _list_files(location)]
     places = [(file, number) for file in files for number in range(file.count)]

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from onnxprune.runtime.feeds import Array
     from onnxprune.runtime.inputs import InputSpec
 
-__all__ = ["Layout", "check_names", "check_symbols", "convert", "describe", "lay_out", "take_whole"]
+__all__ = [
+    "Layout",
+    "check_count",
+    "check_names",
+    "check_symbols",
+    "convert",
+    "describe",
+    "lay_out",
+    "take_whole",
+]
 
 Dims = tuple[int | str, ...]
 
@@ -101,6 +110,13 @@ def _fits(dims: Dims, shape: tuple[int, ...]) -> bool:
     return len(dims) == len(shape) and all(
         isinstance(dim, str) or dim == size for dim, size in zip(dims, shape, strict=True)
     )
+
+
+def check_count(samples: int) -> None:
+    """Refuse to look for less than one sample."""
+    if samples < 1:
+        message = f"{samples} calibration samples are asked for, wanted is a number from 1"
+        raise InvalidConfigError(message)
 
 
 def check_names(given: Mapping[str, object], specs: Iterable[InputSpec], *, where: str) -> None:

@@ -13,7 +13,7 @@ from onnxprune.calibration.loading import (
     load_calibration,
     synthetic_calibration,
 )
-from onnxprune.errors import InvalidConfigError
+from onnxprune.calibration.samples import check_count
 from onnxprune.runtime.batches import single_samples
 from onnxprune.runtime.feeds import Feed
 
@@ -85,9 +85,7 @@ def collect_samples(
     Raises:
         InvalidConfigError: The data is missing, unreadable, or not what the inputs want.
     """
-    if samples < 1:
-        message = f"{samples} calibration samples are asked for, wanted is a number from 1"
-        raise InvalidConfigError(message)
+    check_count(samples)
     wanted = samples + min(_MOST_HELD, max(2, -(-samples // (_EVERY - 1))))
     notes: tuple[str, ...] = ()
     if isinstance(source, Entry):

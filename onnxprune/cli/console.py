@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from onnxprune.io.files import FileIdentity
-    from onnxprune.report.models import Document
+    from onnxprune.report.document import Document
 
 STDOUT = Path("-")
 

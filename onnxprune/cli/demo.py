@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from onnxprune.report.models import DemoSide, ModelFacts
+    from onnxprune.report.demo import DemoSide
+    from onnxprune.report.models import ModelFacts
     from onnxprune.runtime.session import Session
 
 _REMOVE_MACS = 0.7
@@ -63,7 +64,7 @@ def demo(
     from onnxprune.gate.job import Job  # noqa: PLC0415
     from onnxprune.gate.run import run_checks  # noqa: PLC0415
     from onnxprune.gate.table import check_table  # noqa: PLC0415
-    from onnxprune.report.models import DemoReport  # noqa: PLC0415
+    from onnxprune.report.demo import DemoReport  # noqa: PLC0415
     from onnxprune.report.tables import demo_table  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="onnxprune-") as folder, showing_progress() as progress:
@@ -120,7 +121,7 @@ def _write_page(page: Path, folder: Path, small: Path) -> None:
 
 
 def _side(facts: ModelFacts, accuracy: float, latency_ms: float) -> DemoSide:
-    from onnxprune.report.models import DemoSide  # noqa: PLC0415
+    from onnxprune.report.demo import DemoSide  # noqa: PLC0415
 
     return DemoSide(
         params=facts.params, macs=facts.macs, bytes=facts.bytes, accuracy=accuracy,

@@ -12,18 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, FiniteFloat, model_validator
 
 from onnxprune.criteria.registry import criterion
-from onnxprune.errors import InvalidConfigError, InvalidModelError, printable
-from onnxprune.io.files import map_file
+from onnxprune.errors import InvalidConfigError, printable
+from onnxprune.io.documents import read_document
 
 if TYPE_CHECKING:
     from onnxprune.core.dependencies import Group
     from onnxprune.core.steps import Scores
     from onnxprune.criteria.registry import ScoreContext
-
-_MOST_BYTES = 1 << 30
 
 
 class ScoreEntry(BaseModel):
@@ -101,22 +99,10 @@ def read_scores(path: Path) -> ScoreFile:
     Raises:
         InvalidConfigError: it is missing, or holds no scores.
     """
-    name = printable(path)
-    try:
-        content, _ = map_file(path)
-    except InvalidModelError as error:
-        raise InvalidConfigError(error.message, hint=error.hint) from None
-    hint = "`onnxprune schema scores` prints the schema"
-    if len(content) > _MOST_BYTES:
-        message = f"'{name}' holds no scores: it has {len(content)} bytes"
-        raise InvalidConfigError(message, hint=hint)
-    try:
-        return ScoreFile.model_validate_json(bytes(content))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = "".join(f"{part}: " for part in first["loc"])
-        message = f"'{name}' holds no scores that can be read: {printable(place + first['msg'])}"
-        raise InvalidConfigError(message, hint=hint) from None
+    return read_document(
+        path, ScoreFile.model_validate_json, what="no file of scores",
+        hint="`onnxprune schema scores` prints the schema",
+    )  # fmt: skip
 
 
 def _check(context: ScoreContext, found: ScoreFile) -> None:

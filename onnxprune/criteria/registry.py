@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxprune import plugins
-from onnxprune.errors import InvalidConfigError, PluginError, printable
+from onnxprune.errors import InvalidConfigError, printable
+from onnxprune.registry import Registry, summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,7 +49,9 @@ class Criterion:
         return np.asarray(self.function(context, group), np.float64)
 
 
-CRITERIA: dict[str, Criterion] = {}
+CRITERIA: Registry[Criterion] = Registry(
+    "criterion", plugins.CRITERIA, lambda c: f"{c.name}:{c.argument}" if c.argument else c.name
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +136,8 @@ def criterion(name: str, *, samples: bool = False, argument: str = "") -> Callab
     module = plugins.registering_module()
 
     def decorate(function: Score) -> Score:
-        if name in CRITERIA:
-            message = f"criterion '{name}' is registered by {CRITERIA[name].module} already"
-            raise PluginError(message)
-        summary = (function.__doc__ or "").strip().split("\n", 1)[0]
-        CRITERIA[name] = Criterion(name, function, samples, argument, module, summary)
-        plugins.note_registration(module, "criterion", name, lambda: CRITERIA.pop(name))
+        summary = summary_of(function)
+        CRITERIA.register(Criterion(name, function, samples, argument, module, summary))
         return function
 
     return decorate
@@ -156,13 +155,7 @@ def find_criterion(text: str, *, samples: bool) -> Criterion:
             samples.
     """
     name, colon, argument = text.partition(":")
-    if name not in CRITERIA:
-        plugins.load_plugins(plugins.CRITERIA)
-    if name not in CRITERIA:
-        message = f"there is no criterion '{printable(name)}'"
-        known = (f"{c.name}:{c.argument}" if c.argument else c.name for c in CRITERIA.values())
-        raise InvalidConfigError(message, hint=f"choose one of {', '.join(sorted(known))}")
-    found = CRITERIA[name]
+    found = CRITERIA.find(name)
     if bool(argument) != bool(found.argument) or (colon and not argument):
         message = f"criterion '{printable(text)}' was asked for"
         wanted = f"{name}:{found.argument}" if found.argument else name

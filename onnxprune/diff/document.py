@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from onnxprune.report.models import TOOL, Document
+from onnxprune.report.document import TOOL, Document
 
 __all__ = ["Change", "DiffReport"]
 

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 
 from onnxprune.bench.document import BenchReport  # noqa: TC001  # pydantic reads annotations
-from onnxprune.report.models import TOOL, Document
+from onnxprune.report.document import TOOL, Document
 
 __all__ = ["CheckEntry", "CheckFile", "CheckReport", "CheckValue", "Outcome"]
 

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
-
 from onnxprune.audit import AuditReport
 from onnxprune.bench.document import BenchReport, ComparisonEntry
-from onnxprune.errors import InvalidConfigError, InvalidModelError, printable
+from onnxprune.errors import InvalidConfigError, printable
 from onnxprune.gate.document import CheckReport
-from onnxprune.io.files import map_file
+from onnxprune.io.documents import read_document
 from onnxprune.report.models import AnalysisReport, PruneReport, VerifyReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from pydantic import BaseModel
 
 _KINDS: dict[str, type[BaseModel]] = {
     "onnxprune.analysis/1": AnalysisReport,
@@ -28,7 +29,6 @@ _KINDS: dict[str, type[BaseModel]] = {
     "onnxprune.prune/1": PruneReport,
     "onnxprune.verify/1": VerifyReport,
 }
-_MOST_BYTES = 64 << 20
 
 
 @dataclass(slots=True)
@@ -116,16 +116,12 @@ def shown_name(path: str) -> str:
 
 
 def _read(path: Path) -> BaseModel:
-    name = printable(path)
+    return read_document(path, partial(_parse, printable(path)), what="no result", hint=_HINT)
+
+
+def _parse(name: str, content: bytes) -> BaseModel:
     try:
-        content, _ = map_file(path)
-    except InvalidModelError as error:
-        raise InvalidConfigError(error.message, hint=error.hint) from None
-    if len(content) > _MOST_BYTES:
-        message = f"'{name}' is no result: it has {len(content)} bytes"
-        raise InvalidConfigError(message)
-    try:
-        document: Any = json.loads(bytes(content))
+        document: Any = json.loads(content)
     except (ValueError, RecursionError):
         message = f"'{name}' is no JSON"
         raise InvalidConfigError(message, hint=_HINT) from None
@@ -135,13 +131,7 @@ def _read(path: Path) -> BaseModel:
         seen = f"has format '{printable(kind)}'" if kind is not None else "says no format"
         message = f"'{name}' {seen}, wanted is one of {', '.join(_KINDS)}"
         raise InvalidConfigError(message, hint=_HINT)
-    try:
-        return reader.model_validate(document)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = "".join(f"{part}: " for part in first["loc"])
-        message = f"'{name}' cannot be read: {printable(place + first['msg'])}"
-        raise InvalidConfigError(message, hint=_HINT) from None
+    return reader.model_validate(document)
 
 
 _HINT = "give files that prune --report, bench, check, verify, audit or analyze wrote as JSON"

@@ -13,7 +13,7 @@ from onnxprune.errors import InvalidConfigError, NothingToPruneError, printable
 from onnxprune.planning.options import make_settings
 from onnxprune.planning.plans import make_draft
 from onnxprune.providers.spec import parse_spec
-from onnxprune.recovery.registry import find_recovery
+from onnxprune.recovery.registry import RECOVERIES
 from onnxprune.recovery.repaired import draft_with_samples
 from onnxprune.runtime.inputs import input_specs
 
@@ -54,7 +54,7 @@ class SampleOptions:
         Raises:
             InvalidConfigError: samples from two places, or an unknown recovery.
         """
-        find_recovery(recovery)
+        RECOVERIES.find(recovery)
         if calibration is not None and entry is not None:
             message = "samples are given as calibration and as calibration_entry"
             raise InvalidConfigError(message, hint="give one of them")

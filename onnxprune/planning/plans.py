@@ -7,18 +7,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from onnxprune import plugins
 from onnxprune.core.plan import PlanGroup, PrunePlan
 from onnxprune.errors import (
-    InvalidModelError,
     NothingToPruneError,
     PlanMismatchError,
     TargetError,
     printable,
 )
-from onnxprune.io.files import map_file
+from onnxprune.io.documents import read_document
 from onnxprune.io.fill import fill_model
 from onnxprune.io.wire import pieces_size
 from onnxprune.planning.layouts import describe_layout, make_layout, read_layout
@@ -40,7 +38,6 @@ if TYPE_CHECKING:
 
 _MOST_DROPPED = 16
 _MOST_TIGHTENED = 5
-_MOST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +68,10 @@ def read_plan(path: Path) -> PrunePlan:
     Raises:
         PlanMismatchError: it is missing, or no plan of a version that is known here.
     """
-    name = printable(path)
-    try:
-        content, _ = map_file(path)
-    except InvalidModelError as error:
-        raise PlanMismatchError(error.message, hint=error.hint) from None
-    if len(content) > _MOST_BYTES:
-        message = f"'{name}' is no plan: it has {len(content)} bytes"
-        raise PlanMismatchError(message)
-    try:
-        return PrunePlan.model_validate_json(bytes(content))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = "".join(f"{part}: " for part in first["loc"])
-        message = f"'{name}' is no plan that can be read: {printable(place + first['msg'])}"
-        raise PlanMismatchError(message, hint="make one with `onnxprune plan`") from None
+    return read_document(
+        path, PrunePlan.model_validate_json, what="no plan", hint="make one with `onnxprune plan`",
+        error=PlanMismatchError,
+    )  # fmt: skip
 
 
 def check_plan(analysis: Analysis, plan: PrunePlan) -> NDArray[np.bool_]:

@@ -40,7 +40,7 @@ from onnxprune.recovery.depth import Removed, Thinner
 from onnxprune.recovery.folds import fold_batches
 from onnxprune.recovery.inorder import InOrder, Outcome, Repaired
 from onnxprune.recovery.probe_network import Network
-from onnxprune.recovery.registry import NONE, find_recovery
+from onnxprune.recovery.registry import NONE, RECOVERIES
 from onnxprune.recovery.repair import Settings as RepairSettings
 from onnxprune.recovery.sites import Site, find_sites
 from onnxprune.rewrite.repaired import with_repairs
@@ -120,7 +120,7 @@ def calibrate(
         TargetError: the target is out of reach.
         IsolationError: the model crashed, or ran into a limit.
     """
-    find_recovery(recovery)
+    RECOVERIES.find(recovery)
     found = run_isolated(
         "onnxprune.recovery.calibrated:in_child",
         {
@@ -397,7 +397,7 @@ class Calibration:
         def most(group: Group) -> int:
             return len(fixed[group.id].atoms(wanted[group.id])) + 1
 
-        repair = RepairSettings(find_recovery(self._recovery).methods, self._folds)
+        repair = RepairSettings(RECOVERIES.find(self._recovery).methods, self._folds)
         walk = InOrder(
             self._deps, self._stream(), self._read, [c.group for c in candidates],
             choose, dense=dense, settings=repair, most=most,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from onnxprune import plugins
-from onnxprune.errors import InvalidConfigError, PluginError, printable
+from onnxprune.registry import Registry, summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,7 @@ class Recovery:
 
 
 NONE = "none"
-RECOVERIES: dict[str, Recovery] = {}
+RECOVERIES: Registry[Recovery] = Registry("recovery", plugins.RECOVERIES)
 
 
 def recovery(
@@ -84,28 +84,10 @@ def recovery(
     module = plugins.registering_module()
 
     def decorate(prepare: Prepare) -> Prepare:
-        if name in RECOVERIES:
-            message = f"recovery '{name}' is registered by {RECOVERIES[name].module} already"
-            raise PluginError(message)
-        summary = (prepare.__doc__ or "").strip().split("\n", 1)[0]
-        RECOVERIES[name] = Recovery(
-            name, prepare, tuple(strengths), tuple(also), linear, module, summary
+        summary = summary_of(prepare)
+        RECOVERIES.register(
+            Recovery(name, prepare, tuple(strengths), tuple(also), linear, module, summary)
         )
-        plugins.note_registration(module, "recovery", name, lambda: RECOVERIES.pop(name))
         return prepare
 
     return decorate
-
-
-def find_recovery(name: str) -> Recovery:
-    """Return a recovery by its name; plug-ins are loaded when it is none of ours.
-
-    Raises:
-        InvalidConfigError: there is none.
-    """
-    if name not in RECOVERIES:
-        plugins.load_plugins(plugins.RECOVERIES)
-    if name not in RECOVERIES:
-        message = f"there is no recovery '{printable(name)}'"
-        raise InvalidConfigError(message, hint=f"choose one of {', '.join(sorted(RECOVERIES))}")
-    return RECOVERIES[name]

@@ -14,7 +14,7 @@ from onnxprune.costs.network import layers_of, price_network
 from onnxprune.errors import InvalidConfigError
 from onnxprune.providers.emulator import emulation
 from onnxprune.providers.spec import parse_spec
-from onnxprune.report.models import TOOL, Document
+from onnxprune.report.document import TOOL, Document
 from onnxprune.report.tables import plain_table
 
 if TYPE_CHECKING:

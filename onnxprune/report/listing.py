@@ -12,19 +12,81 @@ from onnxprune.core.registry import RULES
 from onnxprune.criteria import CRITERIA
 from onnxprune.recovery import RECOVERIES
 from onnxprune.recovery.registry import NONE
-from onnxprune.report.models import (
-    CriteriaReport,
-    MethodEntry,
-    PluginEntry,
-    PluginsReport,
-    RuleEntry,
-    RulesReport,
-)
+from onnxprune.report.document import TOOL, Document
 
 if TYPE_CHECKING:
     from onnxprune.allocation import Allocation
     from onnxprune.criteria import Criterion
     from onnxprune.recovery import Recovery
+
+
+class RuleEntry(Document):
+    """An operator that the analysis understands."""
+
+    op: str
+    domain: str
+    since: int
+    module: str
+    summary: str
+
+
+class RulesReport(Document):
+    """What `rules --json` writes."""
+
+    format: Literal["onnxprune.rules/1"] = "onnxprune.rules/1"
+    tool: str = TOOL
+    rules: list[RuleEntry]
+
+
+class MethodEntry(Document):
+    """A criterion, an allocation or a recovery."""
+
+    name: str
+    samples: bool = False
+    module: str
+    summary: str
+
+
+class CriteriaReport(Document):
+    """What `criteria --json` writes."""
+
+    format: Literal["onnxprune.criteria/1"] = "onnxprune.criteria/1"
+    tool: str = TOOL
+    criteria: list[MethodEntry]
+    allocations: list[MethodEntry]
+    recoveries: list[MethodEntry]
+
+
+class PluginEntry(Document):
+    """An installed plug-in.
+
+    Attributes:
+        name: name of its entry point.
+        distribution: the package that it comes in.
+        version: version of the package.
+        group: what it extends.
+        module: the module that registers it.
+        status: whether it is there.
+        error: why it failed.
+        registered: names of what it adds.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    group: str
+    module: str
+    status: Literal["loaded", "failed", "not allowed"]
+    error: str | None
+    registered: list[str]
+
+
+class PluginsReport(Document):
+    """What `plugins --json` writes."""
+
+    format: Literal["onnxprune.plugins/1"] = "onnxprune.plugins/1"
+    tool: str = TOOL
+    plugins: list[PluginEntry]
 
 
 def list_rules() -> RulesReport:

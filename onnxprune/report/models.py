@@ -1,41 +1,17 @@
-"""The JSON documents that commands write: versioned; fields may be added, never renamed."""
+"""The JSON documents of analysis, pruning and verification."""
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from onnxprune.core.plan import PrunePlan
-from onnxprune.criteria.file import ScoreFile
 from onnxprune.fidelity.document import (  # noqa: TC001  # fields are read at run time
     Fidelity,
     MetricChange,
     SearchStep,
 )
-from onnxprune.version import __version__
-
-TOOL = f"onnxprune {__version__}"
-
-
-class Document(BaseModel):
-    """Base of all documents and their parts."""
-
-    model_config = ConfigDict(frozen=True)
-
-    def to_json(self) -> str:
-        """Return the document as ASCII: safe to show, whatever names it holds."""
-        return _NOT_PLAIN.sub(_escaped, self.model_dump_json(indent=1)) + "\n"
-
-
-# All of these stand inside strings, where JSON has escapes for them.
-_NOT_PLAIN = re.compile(r"[^\n\x20-\x7e]")
-
-
-def _escaped(match: re.Match[str]) -> str:
-    return json.dumps(match[0])[1:-1] if match[0] != "\x7f" else "\\u007f"
+from onnxprune.report.document import TOOL, Document
 
 
 class Split(Document):
@@ -404,108 +380,3 @@ class VerifyReport(Document):
     max_rel: float | None
     feeds: int
     failures: list[str]
-
-
-class RuleEntry(Document):
-    """An operator that the analysis understands."""
-
-    op: str
-    domain: str
-    since: int
-    module: str
-    summary: str
-
-
-class RulesReport(Document):
-    """What `rules --json` writes."""
-
-    format: Literal["onnxprune.rules/1"] = "onnxprune.rules/1"
-    tool: str = TOOL
-    rules: list[RuleEntry]
-
-
-class MethodEntry(Document):
-    """A criterion, an allocation or a recovery."""
-
-    name: str
-    samples: bool = False
-    module: str
-    summary: str
-
-
-class CriteriaReport(Document):
-    """What `criteria --json` writes."""
-
-    format: Literal["onnxprune.criteria/1"] = "onnxprune.criteria/1"
-    tool: str = TOOL
-    criteria: list[MethodEntry]
-    allocations: list[MethodEntry]
-    recoveries: list[MethodEntry] = []
-
-
-class PluginEntry(Document):
-    """An installed plug-in.
-
-    Attributes:
-        name: name of its entry point.
-        distribution: the package that it comes in.
-        version: version of the package.
-        group: what it extends.
-        module: the module that registers it.
-        status: whether it is there.
-        error: why it failed.
-        registered: names of what it adds.
-    """
-
-    name: str
-    distribution: str
-    version: str
-    group: str
-    module: str
-    status: Literal["loaded", "failed", "not allowed"]
-    error: str | None
-    registered: list[str]
-
-
-class PluginsReport(Document):
-    """What `plugins --json` writes."""
-
-    format: Literal["onnxprune.plugins/1"] = "onnxprune.plugins/1"
-    tool: str = TOOL
-    plugins: list[PluginEntry]
-
-
-class DemoSide(Document):
-    """The demonstration model before or after."""
-
-    params: int
-    macs: int
-    bytes: int
-    accuracy: float
-    latency_ms: float
-
-
-class DemoReport(Document):
-    """What `demo --json` writes."""
-
-    format: Literal["onnxprune.demo/1"] = "onnxprune.demo/1"
-    tool: str = TOOL
-    before: DemoSide
-    after: DemoSide
-    verified: Verified
-    images: int
-    runs: int
-
-
-SCHEMAS: dict[str, type[BaseModel]] = {
-    "analysis": AnalysisReport,
-    "criteria": CriteriaReport,
-    "demo": DemoReport,
-    "plan": PrunePlan,
-    "plugins": PluginsReport,
-    "prune": PruneReport,
-    "rules": RulesReport,
-    "scores": ScoreFile,
-    "verify": VerifyReport,
-}
-"""Documents by kind, as `onnxprune schema` names them."""

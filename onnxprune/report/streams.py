@@ -12,7 +12,7 @@ from onnxprune.core.cuts import Cuts
 from onnxprune.core.symmetry import find_streams
 from onnxprune.errors import printable
 from onnxprune.planning.latency import find_edges
-from onnxprune.report.models import Document
+from onnxprune.report.document import Document
 from onnxprune.rewrite.selects import wanted_indices
 
 if TYPE_CHECKING:

@@ -15,14 +15,13 @@ from onnxprune.errors import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from onnxprune.report.demo import DemoReport
+    from onnxprune.report.listing import PluginsReport, RulesReport
     from onnxprune.report.models import (
         AnalysisReport,
-        DemoReport,
         FrozenEntry,
         GroupEntry,
-        PluginsReport,
         PruneReport,
-        RulesReport,
         SliceEntry,
         VerifyReport,
         WhyEntry,

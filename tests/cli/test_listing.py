@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from onnxprune.cli import listing, reference
-from onnxprune.report.models import CriteriaReport, DemoReport, RulesReport
+from onnxprune.report.demo import DemoReport
+from onnxprune.report.listing import CriteriaReport, RulesReport
 from onnxprune.report.schemas import SCHEMAS
 
 if TYPE_CHECKING:

@@ -51,7 +51,7 @@ def test_scores_reach_their_channels(content, expected, asked):
 @pytest.mark.parametrize(
     ("content", "match"),
     [
-        ("no json", "holds no scores"),
+        ("no json", "is no file of scores that can be read"),
         ("{}", "scores: Field required"),
         ({"format": "onnxprune.scores/2", "scores": []}, "format"),
         ({"scores": [], "more": 1}, "more"),

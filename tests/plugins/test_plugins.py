@@ -135,7 +135,7 @@ def test_other_kinds_are_found_by_name(site, model: Path) -> None:
     assert "first" in [c["name"] for c in criteria["criteria"]]
     assert "turns" in [a["name"] for a in criteria["allocations"]]
     site.install("as-is", RECOVERY, group="recoveries")
-    find = "from onnxprune.recovery.registry import find_recovery as f; print(f('as-is').module)"
+    find = "from onnxprune.recovery.registry import RECOVERIES as r; print(r.find('as-is').module)"
     assert site.run("-c", find).stdout == "as_is_module\n"
     find = "from onnxprune.providers import find_provider; print(find_provider('Abacus').name)"
     assert site.run("-c", find).stdout == "abacus\n"

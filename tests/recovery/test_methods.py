@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from onnxprune.errors import InvalidConfigError, PluginError
 from onnxprune.recovery import RECOVERIES, recovery
 from onnxprune.recovery.moments import Folds, Moments, total
-from onnxprune.recovery.registry import find_recovery
 from onnxprune.recovery.solve import refit, squared_error
 
 
@@ -78,9 +77,9 @@ def test_matched_moments_follow_the_scale_of_an_output():
 
 def test_names():
     assert {"none", "bias", "moments", "least-squares"} <= set(RECOVERIES)
-    assert find_recovery("least-squares").methods == ("none", "bias", "least-squares")
+    assert RECOVERIES.find("least-squares").methods == ("none", "bias", "least-squares")
     with pytest.raises(InvalidConfigError, match="no recovery 'magic'") as error:
-        find_recovery("magic")
+        RECOVERIES.find("magic")
     assert "moments" in (error.value.hint or "")
     with pytest.raises(PluginError, match="registered by"):
         recovery("bias")(RECOVERIES["bias"].prepare)
