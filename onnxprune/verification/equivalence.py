@@ -16,10 +16,11 @@ from onnxprune.rewrite.mask import masked_model
 from onnxprune.runtime.feeds import FeedRecipe
 from onnxprune.runtime.inputs import input_specs
 from onnxprune.runtime.isolate import run_isolated
+from onnxprune.verification.rounding import rounded, without_rounding
 from onnxprune.verification.taps import behind_saturation, with_outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -114,23 +115,31 @@ def verify_cut(
     if hidden.keys() & {b.node.outputs[0] for b in branches}:  # a sum that is none any more
         hidden, saturated = {}, frozenset()
     with tempfile.TemporaryDirectory(prefix="onnxprune-", dir=workspace) as directory:
-        reference = Path(directory) / "masked.onnx"
-        write_model(with_outputs(masked, hidden), reference, source=analysis.model)
-        candidate = pruned
-        if hidden:
-            written = load_model(pruned)
-            candidate = Path(directory) / "pruned.onnx"
-            write_model(with_outputs(written.proto, hidden), candidate, source=written)
-        if feeds is not None:
-            tolerance = tolerance_of(analysis)
-            found = compare_files(
-                reference, candidate, feeds, tolerance=tolerance, saturated=saturated,
-                cpu_limit_s=patience_s(analysis), progress=progress,
-            )  # fmt: skip
-        else:
-            found = _at_runnable_sizes(
-                analysis, reference, candidate, progress, saturated=saturated
+
+        def compared(pairs: Mapping[str, str]) -> Verification:
+            reference = Path(directory) / "masked.onnx"
+            model = without_rounding(with_outputs(masked, hidden), pairs)
+            write_model(model, reference, source=analysis.model)
+            candidate = pruned
+            if hidden or pairs:
+                written = load_model(pruned)
+                candidate = Path(directory) / "pruned.onnx"
+                model = without_rounding(with_outputs(written.proto, hidden), pairs)
+                write_model(model, candidate, source=written)
+            tolerance = tolerance_of(analysis, rounding=not pairs)
+            if feeds is not None:
+                return compare_files(
+                    reference, candidate, feeds, tolerance=tolerance, saturated=saturated,
+                    cpu_limit_s=patience_s(analysis), progress=progress,
+                )  # fmt: skip
+            return _at_runnable_sizes(
+                analysis, reference, candidate, progress, tolerance=tolerance, saturated=saturated
             )
+
+        found = compared({})
+        pairs = rounded(masked)
+        if pairs and found.sound and not found.exact:
+            found = compared(pairs)
     complaint = run_isolated(
         "onnxprune.runtime.check:new_complaint",
         {"original": analysis.model.path, "pruned": pruned},
@@ -149,7 +158,8 @@ def verify_outputs(
 
     Without knowing what was removed, only shapes, types and finiteness can be judged.
     """
-    return _at_runnable_sizes(analysis, analysis.model.path, pruned, progress)
+    path, tolerance = analysis.model.path, tolerance_of(analysis)
+    return _at_runnable_sizes(analysis, path, pruned, progress, tolerance=tolerance)
 
 
 def require_runnable(analysis: Analysis) -> None:
@@ -159,7 +169,7 @@ def require_runnable(analysis: Analysis) -> None:
         InvalidModelError: it runs at none of the sizes that were tried.
     """
     path = analysis.model.path
-    _at_runnable_sizes(analysis, path, path, None)
+    _at_runnable_sizes(analysis, path, path, None, tolerance=tolerance_of(analysis))
 
 
 def _at_runnable_sizes(
@@ -168,6 +178,7 @@ def _at_runnable_sizes(
     pruned: Path,
     progress: Callable[[int, int], None] | None,
     *,
+    tolerance: float,
     saturated: Collection[str] = (),
 ) -> Verification:
     """Try sizes of the symbolic dimensions until the original runs at them."""
@@ -186,7 +197,6 @@ def _at_runnable_sizes(
 
     def compare(settings: Settings, ranges: dict[str, tuple[float, float]]) -> Verification:
         feeds = [FeedRecipe(specs, d, seed=n, ranges=ranges) for n, d in enumerate(settings)]
-        tolerance = tolerance_of(analysis)
         return compare_files(
             reference, pruned, feeds, tolerance=tolerance, saturated=saturated,
             cpu_limit_s=limit_s, progress=progress,
@@ -247,11 +257,17 @@ def patience_s(analysis: Analysis) -> float:
     )  # fmt: skip
 
 
-def tolerance_of(analysis: Analysis) -> float:
-    """Return what the coarsest element type that a model computes with permits."""
+def tolerance_of(analysis: Analysis, *, rounding: bool = True) -> float:
+    """Return what the coarsest element type that a model computes with permits.
+
+    Args:
+        analysis: the model.
+        rounding: whether it rounds to 8 bits where it says so.
+    """
     shapes, parameters = analysis.deps.settings[0], analysis.deps.ctx.parameters
     computed = {d for k, d in shapes.dtypes.items() if k not in parameters}
-    return max([TOLERANCE, *(COARSE[d] for d in computed if d in COARSE)])
+    coarse = COARSE.keys() - (() if rounding else (TensorProto.INT8, TensorProto.UINT8))
+    return max([TOLERANCE, *(COARSE[d] for d in computed & coarse)])
 
 
 def judge(
