@@ -26,8 +26,7 @@ def dense_moments(
         stream.move(site.number)
 
         def values(batch: int, site: Site = site):  # type: ignore[no-untyped-def]  # noqa: ANN202
-            target = site.x if site.pointwise else site.y
-            return stream.original(site.x, batch), stream.original(target, batch)
+            return stream.original(site.x, batch), stream.original(site.target, batch)
 
         parts = gather(site, stream.batches, values, folds)
         found[site.number] = parts if len(parts) < 3 else [parts[0], total(parts[1:])]

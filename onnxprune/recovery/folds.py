@@ -14,7 +14,6 @@ import numpy as np
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
-from onnxprune.recovery.unfold import Product
 from onnxprune.runtime.batches import make_batches
 from onnxprune.runtime.segment import needed_steps, open_segment
 
@@ -104,7 +103,7 @@ def assign(groups: Array) -> Array:
 
 
 def _describe(program: Program, sites: Sequence[Site], samples: Sequence[Feed]) -> list[Array]:
-    axes = {s.y: s.rows.outer if isinstance(s.rows, Product) else 1 for s in sites}
+    axes = {s.target: s.target_axis for s in sites}
     steps = needed_steps(program, range(len(program.steps)), axes)
     like = {k: v for k, v in samples[0].items() if isinstance(v, np.ndarray)}
     call = open_segment(program, steps, axes, weights={}, biases={}, like=like)

@@ -175,6 +175,9 @@ class InOrder:
         return site.weight.load(self._content(site.weight.chain.parameter.key))
 
     def _path(self, site: Site) -> Path:
+        if site.gated:
+            outputs = self._weight(site).shape[2]
+            return Path(site.axis, np.ones(outputs), np.zeros(outputs))
         path = find_path(self._deps, site, self._readers, self._content)
         return replace(path, partner="") if path.partner in self._silent else path
 
@@ -247,8 +250,7 @@ class InOrder:
             self._stream.biases[site.number] = shift.astype(np.float32)
             return
         old = self._content(site.bias.parameter)
-        changed = old.astype(np.float64) + shift.reshape(old.shape) / site.bias.scale
-        self._set(site.bias.parameter, changed.astype(old.dtype))
+        self._set(site.bias.parameter, site.bias.add(old, shift))
 
     def _set(self, key: str, array: Array) -> None:
         self.outcome.weights[key] = array

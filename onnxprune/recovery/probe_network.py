@@ -72,9 +72,7 @@ class Network:
             if site.bias is None:
                 continue
             name = site.bias.parameter or bias_name(site.y)
-            old = self._base[name]
-            scale = site.bias.scale if site.bias.parameter else 1.0
-            changed[name] = (old + shift.reshape(old.shape) / scale).astype(old.dtype)
+            changed[name] = site.bias.add(self._base[name], shift)
         wrong: dict[str, list[float]] = {}
         for feed, original in zip(self._feeds, self._original, strict=True):
             for name, array in self._call({**changed, **feed}).items():

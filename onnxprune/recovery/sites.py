@@ -9,6 +9,7 @@ import numpy as np
 
 from onnxprune.recovery.unfold import Convolution, Product, convolution_of
 from onnxprune.recovery.weights import FLOATS, Chain, MatrixView, count_uses, find_chain, numeric
+from onnxprune.rules.recurrent import GATES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -35,11 +36,28 @@ class Bias:
         parameter: key of the vector, "" when the node gets a new one.
         own: whether the node itself reads the vector, so that its output includes it.
         scale: factor that the operator applies to it.
+        recurrent: whether a second vector stands behind it, for what is fed back.
     """
 
     parameter: str
     own: bool
     scale: float = 1.0
+    recurrent: bool = False
+
+    def add(self, content: np.ndarray, shift: np.ndarray) -> np.ndarray:
+        """Return the parameter's content with something added to the operator's output.
+
+        Args:
+            content: what the parameter holds.
+            shift: what is added to every output.
+        """
+        changed = content.astype(np.float64)
+        if self.recurrent:
+            part = changed[:, : changed.shape[1] // 2]  # a view
+            part += shift.reshape(part.shape)
+        else:
+            changed += shift.reshape(changed.shape) / self.scale
+        return changed.astype(content.dtype)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,13 +107,32 @@ class Site:
 
     @property
     def pointwise(self) -> bool:
-        """Whether its problem is solved channel by channel, because windows are too many features.
+        """Whether its problem is solved channel by channel.
 
         Then the original's input is fitted by the changed input, position by position, and the map
-        between their channels is put into the weight.
+        between their channels is put into the weight. So it is where windows are too many features,
+        and where products are not seen, because gates and states follow inside the operator.
         """
         features = self.channels * self.rows.kernel
-        return self.groups == 1 and self.rows.kernel > 1 and features > MOST_FEATURES
+        wide = self.groups == 1 and self.rows.kernel > 1 and features > MOST_FEATURES
+        return wide or self.gated
+
+    @property
+    def gated(self) -> bool:
+        """Whether gates follow inside the operator, so that the product is not its output."""
+        return self.node.op in GATES
+
+    @property
+    def target(self) -> str:
+        """Key of the value that is fitted."""
+        return self.x if self.pointwise else self.y
+
+    @property
+    def target_axis(self) -> int:
+        """Axis of the channels in that value."""
+        if self.pointwise:
+            return self.axis
+        return self.rows.outer if isinstance(self.rows, Product) else 1
 
     @property
     def block(self) -> int:
@@ -197,18 +234,15 @@ def _site(
     readers: Mapping[str, list[Node]],
 ) -> Site | str:
     node, position = contraction.node, contraction.position
-    if node.domain or node.op not in ("Conv", "ConvTranspose", "MatMul", "Gemm"):
-        return f"{node.op} is not refitted"
-    if node.op.startswith("Conv") and position != 0:
-        return "its data is constant"
-    if position > 1 or deps.settings[0].dtypes.get(node.inputs[position]) not in FLOATS:
-        return "its data is quantised"
+    refusal = _refusal(deps, node, position)
+    if refusal:
+        return refusal
     x, w = node.inputs[position], node.inputs[1 - position]
     shape = deps.ctx.shape(x)
     chain = find_chain(deps, w, uses)
     if isinstance(chain, str):
         return f"its weight is {chain}"
-    if shape is None or deps.ctx.shape(node.outputs[0]) is None:
+    if shape is None or (node.op not in GATES and deps.ctx.shape(node.outputs[0]) is None):
         return "of unknown shape"
     axis = contraction.axes[0]
     labels = []
@@ -224,7 +258,7 @@ def _site(
     outputs = tuple(
         deps.roots[f.labels]
         for f in deps.ctx.factors_of.get(node.outputs[0], ())
-        if f.axes == (outer,)
+        if f.axes == (outer,) and node.op not in GATES  # whose gates make several of each
     )
     bias = _bias(deps, node, view, position, uses, readers)
     return Site(
@@ -232,10 +266,25 @@ def _site(
     )
 
 
+def _refusal(deps: Dependencies, node: Node, position: int) -> str:
+    """Return why an input is not one that a weight multiplies, "" if it is."""
+    if node.domain or node.op not in ("Conv", "ConvTranspose", "MatMul", "Gemm", *GATES):
+        return f"{node.op} is not refitted"
+    if node.op.startswith("Conv") and position != 0:
+        return "its data is constant"
+    if node.op in GATES and position != 0:
+        return "what is fed back is not refitted"
+    if position > 1 or deps.settings[0].dtypes.get(node.inputs[position]) not in FLOATS:
+        return "its data is quantised"
+    return ""
+
+
 def _rows(
     node: Node, position: int, rank: int, weight: tuple[int, ...], chain: Chain
 ) -> tuple[Convolution | Product, MatrixView, int] | str:
     """Describe rows, weight and the output axis that the weight makes."""
+    if node.op in GATES:
+        return Product(-1, -1), MatrixView(chain, node.op), rank - 1
     if node.op.startswith("Conv"):
         rows = convolution_of(node, weight)
         if rows is None:
@@ -269,6 +318,11 @@ def _bias(
     uses: Mapping[str, int],
     readers: Mapping[str, list[Node]],
 ) -> Bias | None:
+    if node.op in GATES:
+        key = node.input(3)
+        both = 2 * int(np.prod((deps.ctx.shape(node.inputs[1]) or (0,))[:2]))
+        usable = bool(key) and _own(deps, key, both, uses)
+        return Bias(key, own=False, recurrent=True) if usable else None
     shape = deps.ctx.shape(node.outputs[0]) or ()
     if node.op != "MatMul":
         key = node.input(2)
@@ -292,13 +346,16 @@ def _bias(
 
 
 def _vector(deps: Dependencies, key: str, size: int, uses: Mapping[str, int]) -> bool:
+    return _own(deps, key, size, uses) and deps.graph.parameters[key].shape[-1:] == (size,)
+
+
+def _own(deps: Dependencies, key: str, size: int, uses: Mapping[str, int]) -> bool:
+    """Tell whether nothing else reads a parameter of so many numbers."""
     parameter = deps.graph.parameters.get(key)
     return (
         parameter is not None
         and not parameter.overridable
         and uses.get(key, 0) == 1
         and parameter.dtype in FLOATS
-        and bool(parameter.shape)
-        and parameter.shape[-1] == size
         and int(np.prod(parameter.shape)) == size
     )

@@ -122,6 +122,8 @@ class MatrixView:
                 kernel = tuple(range(2, seen.ndim))
                 taps = np.flip(seen, kernel).reshape(g, seen.shape[0] // g, seen.shape[1], -1)
                 return taps.transpose(0, 1, 3, 2).reshape(g, -1, seen.shape[1])
+            case "LSTM" | "GRU" | "RNN":  # [directions, gates * hidden, in]
+                return seen.reshape(1, -1, seen.shape[2]).transpose(0, 2, 1)
             case _:
                 matrix = seen.reshape(seen.shape[-2:])
                 return ((matrix.T if self.flip else matrix) * self.scale)[None]
@@ -136,6 +138,8 @@ class MatrixView:
             case "ConvTranspose":
                 rows = matrices.reshape(g, shape[0] // g, -1, shape[1]).transpose(0, 1, 3, 2)
                 seen = np.flip(rows.reshape(shape), tuple(range(2, len(shape))))
+            case "LSTM" | "GRU" | "RNN":
+                seen = matrices.transpose(0, 2, 1).reshape(shape)
             case _:
                 matrix = matrices[0] / self.scale
                 seen = (matrix.T if self.flip else matrix).reshape(shape)

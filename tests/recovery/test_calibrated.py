@@ -136,6 +136,55 @@ def test_repair_is_exact_and_better_than_none(network, tmp_path, metric):
     assert errors["least-squares"] <= errors["bias"]
 
 
+@pytest.mark.parametrize(("op", "gates"), [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
+def test_what_goes_into_a_recurrent_operator_is_repaired(op, gates, tmp_path):
+    """Correlated features of a product, of which half leave in front of two directions."""
+    rng = np.random.default_rng(0)
+    hidden, units = 5, 24
+    mixing = rng.normal(size=(6, units))
+    arrays = {
+        "w": (rng.normal(size=(4, 6)) @ mixing / 4).astype(np.float32),
+        "W": rng.normal(size=(2, gates * hidden, units), scale=0.3).astype(np.float32),
+        "R": rng.normal(size=(2, gates * hidden, hidden), scale=0.3).astype(np.float32),
+        "B": rng.normal(size=(2, 2 * gates * hidden), scale=0.1).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["m"]),
+        helper.make_node("Softplus", ["m"], ["s"]),
+        helper.make_node(
+            op, ["s", "W", "R", "B"], ["", "h"], hidden_size=hidden, direction="bidirectional"
+        ),
+    ]
+    graph = helper.make_graph(
+        nodes, "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [7, "N", 4])],
+        [helper.make_tensor_value_info("h", TensorProto.FLOAT, [2, "N", hidden])],
+        [numpy_helper.from_array(a, k) for k, a in arrays.items()],
+    )  # fmt: skip
+    path = tmp_path / "net.onnx"
+    onnx.save(
+        helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]), path
+    )
+    analysis = analyze_model(path)
+    [site] = [s for s in find_sites(analysis.deps).sites if s.node.op == op]
+    np.testing.assert_array_equal(
+        site.weight.store(site.weight.load(arrays["W"]), arrays["W"]), arrays["W"]
+    )
+    feeds = [{"x": rng.normal(size=(7, 1, 4)).astype(np.float32)} for _ in range(32)]
+    test = rng.normal(size=(7, 16, 4)).astype(np.float32)
+    wanted = outputs(path, test)
+    settings = Settings(Target("ratio", 0.5), criterion="obs")
+    errors = {}
+    for recovery in ("none", "bias", "least-squares"):
+        done = Calibration(analysis, settings, feeds, recovery).run()
+        made = tmp_path / f"{recovery}.onnx"
+        full, removed = cut(analysis, done, made)
+        assert verify_cut(full, removed, made).exact
+        errors[recovery] = float(np.square(outputs(made, test) - wanted).mean())
+    assert errors["least-squares"] < errors["bias"] < errors["none"]
+    assert errors["least-squares"] < 0.2 * errors["none"]
+
+
 def test_no_operator_is_worse_off_on_held_back_samples(network):
     settings = Settings(Target("ratio", 0.4), criterion="obs")
     done = Calibration(
