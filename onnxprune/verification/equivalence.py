@@ -17,7 +17,7 @@ from onnxprune.runtime.feeds import FeedRecipe
 from onnxprune.runtime.inputs import input_specs
 from onnxprune.runtime.isolate import run_isolated
 from onnxprune.verification.rounding import rounded, without_rounding
-from onnxprune.verification.taps import behind_saturation, with_outputs
+from onnxprune.verification.taps import acted_on, behind_saturation, in_front_of, with_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -74,6 +74,7 @@ class Verification(BaseModel):
         max_abs: largest difference of any output.
         max_rel: the same, relative to the largest value of the output.
         noise: how much the original differs from itself, relative as well.
+        still: outputs that other inputs do not change, so that comparing them says nothing.
         feeds: number of inputs tried.
         failures: what disagrees, in words.
     """
@@ -85,6 +86,7 @@ class Verification(BaseModel):
     max_abs: float
     max_rel: float
     noise: float = 0.0
+    still: tuple[str, ...] = ()
     feeds: int
     failures: list[str] = []
 
@@ -116,15 +118,15 @@ def verify_cut(
         hidden, saturated = {}, frozenset()
     with tempfile.TemporaryDirectory(prefix="onnxprune-", dir=workspace) as directory:
 
-        def compared(pairs: Mapping[str, str]) -> Verification:
+        def compared(taps: Mapping[str, int], pairs: Mapping[str, str]) -> Verification:
             reference = Path(directory) / "masked.onnx"
-            model = without_rounding(with_outputs(masked, hidden), pairs)
+            model = without_rounding(with_outputs(masked, taps), pairs)
             write_model(model, reference, source=analysis.model)
             candidate = pruned
-            if hidden or pairs:
+            if taps or pairs:
                 written = load_model(pruned)
                 candidate = Path(directory) / "pruned.onnx"
-                model = without_rounding(with_outputs(written.proto, hidden), pairs)
+                model = without_rounding(with_outputs(written.proto, taps), pairs)
                 write_model(model, candidate, source=written)
             tolerance = tolerance_of(analysis, rounding=not pairs)
             if feeds is not None:
@@ -136,10 +138,22 @@ def verify_cut(
                 analysis, reference, candidate, progress, tolerance=tolerance, saturated=saturated
             )
 
-        found = compared({})
-        pairs = rounded(masked)
+        found, pairs = compared(hidden, {}), rounded(masked)
         if pairs and found.sound and not found.exact:
-            found = compared(pairs)
+            found = compared(hidden, pairs)
+        else:
+            pairs = {}
+        values = acted_on(analysis.deps, removed)
+        outputs = values.intersection(analysis.deps.graph.outputs)
+        if found.exact and outputs.intersection(found.still):
+            there = values.intersection(
+                o for n in load_model(pruned).proto.graph.node for o in n.output
+            )
+            taps = hidden | in_front_of(analysis.deps, outputs.intersection(found.still), there)
+            found = compared(taps, pairs)
+            if (outputs | taps.keys()) <= {*found.still}:
+                message = "no value that depends on what was removed changes with the inputs tried"
+                found = found.model_copy(update={"exact": False, "failures": [message]})
     complaint = run_isolated(
         "onnxprune.runtime.check:new_complaint",
         {"original": analysis.model.path, "pruned": pruned},
@@ -302,8 +316,8 @@ def judge(
                 failures.append(f"output '{printable(found.name)}' {reason} ({mode} optimisation)")
     return Verification(
         exact=not failures, sound=sound, max_abs=max_abs, max_rel=max_rel,
-        noise=max((relative(d) for d in comparison.noise), default=0.0), feeds=comparison.feeds,
-        failures=failures,
+        noise=max((relative(d) for d in comparison.noise), default=0.0), still=comparison.still,
+        feeds=comparison.feeds, failures=failures,
     )  # fmt: skip
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 import onnx
 from onnx import helper
 
+from onnxprune.core.walk import captures
+
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from onnxprune.core.dependencies import Dependencies
 
 _SATURATING = frozenset(
@@ -16,6 +24,11 @@ _SATURATING = frozenset(
         "LessOrEqual LogSoftmax Relu Sigmoid Softmax Softsign Tanh TopK"
     ).split()
 )
+_MOST_TAPS = 48
+_MOST_ELEMENTS = 1 << 22
+_FLOATS = (1, 10, 11, 16)
+"""float, float16, double, bfloat16."""
+
 _MOVING = frozenset(("Flatten Identity Reshape Squeeze Transpose Unsqueeze").split())
 
 
@@ -47,7 +60,54 @@ def behind_saturation(deps: Dependencies) -> tuple[dict[str, int], frozenset[str
     return found, frozenset(covered)
 
 
-def with_outputs(proto: onnx.ModelProto, values: dict[str, int]) -> onnx.ModelProto:
+def acted_on(deps: Dependencies, removed: NDArray[np.bool_]) -> set[str]:
+    """Return the values of full size that depend on what is removed.
+
+    Args:
+        deps: the analysis.
+        removed: one flag per label.
+    """
+
+    def cut(key: str) -> bool:
+        return any(removed[deps.roots[f.labels]].any() for f in deps.ctx.factors_of.get(key, ()))
+
+    found: set[str] = set()
+    for node in deps.graph.nodes:
+        inside = (g.parameters for b in node.bodies.values() for g in b.walk())
+        read = {*node.inputs, *captures(node)}.union(*inside)
+        if any(k in found or cut(k) for k in read):
+            found.update(o for o in node.outputs if o)
+    return {k for k in found if not cut(k)}
+
+
+def in_front_of(
+    deps: Dependencies, outputs: Collection[str], values: Collection[str]
+) -> dict[str, int]:
+    """Return those of some values that are nearest to some outputs, with their types.
+
+    Args:
+        deps: the analysis.
+        outputs: outputs of the graph.
+        values: floating-point values are chosen from these.
+    """
+    producers = {o: n for n in deps.graph.nodes for o in n.outputs if o}
+    found: dict[str, int] = {}
+    queue, seen = [*outputs], {*outputs}
+    for key in queue:  # grows
+        dtype, shape = deps.settings[0].dtypes.get(key), deps.ctx.shape(key)
+        small = shape is not None and prod(shape) <= _MOST_ELEMENTS
+        if dtype in _FLOATS and small and key in values:
+            found.setdefault(key, dtype)
+        if len(found) >= _MOST_TAPS:
+            break
+        inputs = producers[key].inputs if key in producers else ()
+        new = [k for k in inputs if k and k not in seen]
+        seen.update(new)
+        queue += new
+    return {k: d for k, d in found.items() if k not in deps.graph.outputs}
+
+
+def with_outputs(proto: onnx.ModelProto, values: Mapping[str, int]) -> onnx.ModelProto:
     """Return a copy of a model with more outputs."""
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
