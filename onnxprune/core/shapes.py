@@ -42,6 +42,8 @@ _SAME_AS_FIRST = frozenset(
 _BROADCAST = frozenset(("Add And Div Mod Mul Or Pow Sub Xor Max Min Mean Sum").split())
 _COMPARE = frozenset(("Equal Greater GreaterOrEqual Less LessOrEqual").split())
 
+_WINDOWS = frozenset("AveragePool Conv ConvInteger LpPool MaxPool QLinearConv STFT".split())
+
 
 @dataclass(slots=True)
 class Shapes:
@@ -287,6 +289,7 @@ class _Walker:
             if key and raw in inferred:
                 self.declare(key, inferred[raw])
         self.check_regrouping(node)
+        self.check_window(node)
 
     def operands(self, node: Node) -> tuple[dict[str, TypeProto], dict[str, TensorProto]] | None:
         """Return types and known contents of a node's inputs, None when a type is unknown."""
@@ -312,6 +315,13 @@ class _Walker:
         if before is not None and after is not None and np.prod(before) != np.prod(after):
             self.out.shapes[node.outputs[0]] = None
             self.disagree(node)
+
+    def check_window(self, node: Node) -> None:
+        """Find a window that is larger than what it slides over, so that nothing comes out."""
+        if node.op in _WINDOWS and not node.domain:
+            before, after = (self.out.shapes.get(k) for k in (node.inputs[0], node.outputs[0]))
+            if before is not None and after is not None and min(after) < 1 <= min(before):
+                self.disagree(node)
 
     def infer_contrib(self, node: Node) -> None:
         """Ask plug-ins, then declared types, about operators without a schema here."""

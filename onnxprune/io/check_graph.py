@@ -132,10 +132,11 @@ class GraphChecker:
         for node in nodes:
             with located(described_node, node, self._opsets):
                 self._check_node(node)
-                if node.name and node.name in names and not self._in_function:
-                    msg = "has the same name as a node before it, which runtimes refuse"
-                    raise InvalidModelError(msg)
-                names.add(node.name)
+                if node.op_type != "Constant":  # runtimes see weights in these, and no names
+                    if node.name and node.name in names and not self._in_function:
+                        msg = "has the same name as a node before it, which runtimes refuse"
+                        raise InvalidModelError(msg)
+                    names.add(node.name)
                 for name in filter(None, node.output):
                     if name in self._visible:
                         msg = f"writes '{printable(name)}', which is already defined"

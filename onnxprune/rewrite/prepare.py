@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import onnx
 from onnx import inliner
 
-from onnxprune.core.graph import PER_INDEX_TYPES, SELECT_AXIS
+from onnxprune.core.graph import PER_INDEX_TYPES, SELECT_AXIS, constant_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ def prepare(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, str]]:
         return proto, {}
     result = onnx.ModelProto()
     result.CopyFrom(proto)
-    originals = {t.name: t for t in result.graph.initializer}
+    originals = dict(_tensors(result.graph))
     for (number, position), (name, copy) in copies.items():
         result.graph.node[number].input[position] = copy
         twin = result.graph.initializer.add()
@@ -78,13 +78,11 @@ def _copies(graph: onnx.GraphProto) -> dict[tuple[int, int], tuple[str, str]]:
     """Name a copy for every use of a shared vector but the first."""
     inputs = {i.name for i in graph.input} | {o.name for o in graph.output}
     vectors = {
-        t.name
-        for t in graph.initializer
-        if t.data_type in PER_INDEX_TYPES
-        and sum(d > 1 for d in t.dims) == 1
-        and t.name not in inputs
+        name
+        for name, t in _tensors(graph)
+        if t.data_type in PER_INDEX_TYPES and sum(d > 1 for d in t.dims) == 1 and name not in inputs
     }
-    taken = {t.name for t in graph.initializer} | set(_names(graph))
+    taken = {name for name, _ in _tensors(graph)} | set(_names(graph))
     uses: dict[str, int] = dict.fromkeys(_captured(graph) & vectors, 1)
     found: dict[tuple[int, int], tuple[str, str]] = {}
     for number, node in enumerate(graph.node):
@@ -99,6 +97,17 @@ def _copies(graph: onnx.GraphProto) -> dict[tuple[int, int], tuple[str, str]]:
                 taken.add(copy)
                 found[number, position] = (name, copy)
     return found
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorProto]]:
+    """Yield the initializers and the tensors of Constant nodes, by name."""
+    for tensor in graph.initializer:
+        yield tensor.name, tensor
+    for node in graph.node:
+        if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
+            constant = constant_tensor(node)
+            if constant is not None:
+                yield node.output[0], constant
 
 
 def _names(graph: onnx.GraphProto) -> Iterator[str]:

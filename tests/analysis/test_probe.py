@@ -53,3 +53,23 @@ def test_symbols_of_one_size_are_found(tmp_path, first, second, axis, given, ali
         apart = set(dims) - {b for _, b in alike}
         assert len({dims[s] for s in apart}) == len(apart)  # no more is shared than has to be
     assert given or found.dims[0] != found.dims[1]
+
+
+@pytest.mark.parametrize("op", ["Conv", "AveragePool", "MaxPool"])
+def test_signals_are_long_enough_for_windows(tmp_path, op):
+    weights = [numpy_helper.from_array(np.ones((4, 1, 320), np.float32), "w")]
+    given = ["c", "w"] if op == "Conv" else ["c"]
+    graph = helper.make_graph(
+        [helper.make_node("Unsqueeze", ["x", "one"], ["c"]),
+         helper.make_node(op, given, ["y"], kernel_shape=[320], strides=[160])],
+        "g",
+        [helper.make_tensor_value_info("x", _FLOAT, ["batch_size", "N"])],
+        [helper.make_tensor_value_info("y", _FLOAT, None)],
+        [*weights, numpy_helper.from_array(np.array([1]), "one")],
+    )  # fmt: skip
+    save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
+        tmp_path / "m.onnx",
+    )
+    found = analyze_model(tmp_path / "m.onnx")
+    assert all(dims["N"] > 320 for dims in found.dims)

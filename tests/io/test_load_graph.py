@@ -200,6 +200,13 @@ ACCEPTED = {
     "output is an initializer": model([RELU], outputs=("true", "y")),
     "initializer is an input": model([RELU], weights=[tensor("k")], inputs=("x", "k")),
     "nodes without names": model([node("Neg", ["x"], ["a"]), node("Neg", ["a"], ["y"])]),
+    "constants of one name": model(
+        [
+            node("Constant", [], ["a"], name="n", value_float=1.0),
+            node("Constant", [], ["b"], name="n", value_float=2.0),
+            node("Sum", ["x", "a", "b"], ["y"], name="n"),
+        ]
+    ),
     "branch": model([if_node(node("Neg", ["x"], ["t"]))]),
     "branch writes what the node writes": model([if_node(node("Neg", ["x"], ["y"]), out="y")]),
     "branch returns its own weight": model([if_node(out="k", weights=[tensor("k")])]),

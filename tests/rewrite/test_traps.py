@@ -102,6 +102,29 @@ def test_copies_of_a_shared_vector_are_merged_again_when_equal(prune_exactly: Pr
     assert {n.input[2] for n in pruned.nodes("Conv")[:2]} == {"b"}
 
 
+def test_constant_nodes_that_are_shared_are_split_as_well(prune_exactly: Prune) -> None:
+    model = build(
+        """
+        agraph (float[N, 3, 6, 6] x) => (float[N, 2, 6, 6] y) {
+          b = Constant<value_floats = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]>()
+          a = Conv<kernel_shape = [1, 1]>(x, w1, b)
+          r = Relu(a)
+          c = Conv<kernel_shape = [1, 1]>(r, w2, b)
+          s = Relu(c)
+          t = Conv<kernel_shape = [1, 1]>(x, w4, b)
+          u = Add(s, t)
+          y = Conv<kernel_shape = [1, 1]>(u, w3)
+        }""",
+        w1=(8, 3, 1, 1), w2=(8, 8, 1, 1), w3=(2, 8, 1, 1), w4=(8, 3, 1, 1),
+    )  # fmt: skip
+    pruned = prune_exactly(model)
+    assert pruned.removed("w1", 0) != pruned.removed("w2", 0)
+    first, *others = (n.input[2] for n in pruned.nodes("Conv")[:3])
+    assert first == "b"
+    assert len(set(others)) == 1  # equal copies are one
+    assert len(pruned.nodes("Constant")) == 1
+
+
 @pytest.mark.parametrize(
     ("chain", "shape"),
     [
