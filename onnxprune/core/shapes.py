@@ -17,6 +17,7 @@ from onnx import TensorProto, TypeProto, helper, numpy_helper, shape_inference
 from onnxprune.core.evaluate import KNOWN_ELEMENTS, evaluate
 from onnxprune.core.graph import ILL_FORMED, INTERNAL, SELECT
 from onnxprune.core.infer import infer_registered
+from onnxprune.core.trips import trips
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -407,7 +408,7 @@ class _Walker:
             self.walk(body)
         for source, target in zip(results, node.outputs, strict=False):
             self.copy(source, target)
-        trips = self.out.known.get(node.inputs[0]) if node.inputs[0] else None
+        count = trips(node, self.out.known)
         for source, target in zip(
             body.outputs[1 + len(states) :], node.outputs[len(states) :], strict=False
         ):
@@ -415,8 +416,8 @@ class _Walker:
             kind = self.out.dtypes.get(source)
             if target and kind is not None:
                 self.out.dtypes[target] = kind
-            if target and shape is not None and trips is not None and trips.size == 1:
-                self.out.shapes[target] = (int(trips.item()), *shape)
+            if target and shape is not None and count is not None:
+                self.out.shapes[target] = (count, *shape)
 
     def scan(self, node: Node) -> None:
         body = node.bodies["body"]

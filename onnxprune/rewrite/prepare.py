@@ -119,7 +119,14 @@ def _names(graph: onnx.GraphProto) -> Iterator[str]:
 
 
 def _captured(graph: onnx.GraphProto) -> set[str]:
-    return {name for node in graph.node for body in _bodies(node) for name in reads(body)}
+    """Return what bodies read from outside; what a body defines hides a name from outside."""
+    found: set[str] = set()
+    for body in (b for n in graph.node for b in _bodies(n)):
+        own = {i.name for i in body.input} | {t.name for t in body.initializer}
+        own.update(o for n in body.node for o in n.output)
+        read = {o.name for o in body.output}.union(*(n.input for n in body.node))
+        found |= (read | _captured(body)) - own
+    return found
 
 
 def reads(graph: onnx.GraphProto) -> Iterator[str]:

@@ -321,3 +321,24 @@ def test_rows_that_only_longer_sequences_read_stay(prune_exactly: Prune) -> None
         w1=(6, 8), table=(40, 8), w2=(8, 2),
     )  # fmt: skip
     assert prune_exactly(model).initializer("table").shape == (40, 4)
+
+
+def test_what_a_body_hides_is_not_read_from_outside(prune_exactly: Prune) -> None:
+    """A bias that a loop hands on under its own name: no copy is made of it."""
+    model = build(
+        """
+        agraph (float[N, 3] x) => (float[N, 2] y) <int64 trips = {2}, bool go = {1}> {
+          h = MatMul(x, w1)
+          o, c = Loop<body = inner (int64 i, bool g, float[N, 8] s, float[8] b)
+            => (bool k, float[N, 8] t, float[8] b) {
+              k = Identity(g)
+              a = Add(s, b)
+              t = Relu(a)
+            }>(trips, go, h, b)
+          y = MatMul(o, w2)
+        }""",
+        w1=(3, 8), w2=(8, 2), b=np.arange(8, dtype=np.float32) / 8,
+    )  # fmt: skip
+    pruned = prune_exactly(model)
+    assert pruned.initializer("b").shape == (4,)
+    assert not pruned.analysis.copies
