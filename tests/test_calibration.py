@@ -21,6 +21,7 @@ from onnxprune.calibration import (
 )
 from onnxprune.demo import CALIBRATION
 from onnxprune.errors import InvalidConfigError
+from onnxprune.runtime.feeds import FeedRecipe
 from onnxprune.runtime.inputs import InputSpec
 
 
@@ -295,7 +296,9 @@ def code(monkeypatch):
 
 
 def _collect(source, specs, samples=8):
-    return collect_samples(source, specs, dims={"N": 1}, samples=samples)
+    return collect_samples(
+        source, specs, recipe=lambda: FeedRecipe(specs, {"N": 1}), samples=samples
+    )
 
 
 def test_code_is_never_run_for_a_path(code):
@@ -396,7 +399,7 @@ def test_time_is_not_cut_into_samples(tmp_path):
 
 
 def test_synthetic_samples_differ_and_the_warning_names_the_way_out():
-    first, second = synthetic_calibration([IMAGE], {"N": 1}, samples=2)
+    first, second = synthetic_calibration(FeedRecipe([IMAGE], {"N": 1}), samples=2)
     assert first["x"].shape == (1, 3, 4, 4)
     assert not np.array_equal(first["x"], second["x"])
     assert "--calibration" in SYNTHETIC_WARNING

@@ -11,6 +11,7 @@ from onnxprune.calibration import collect_samples
 from onnxprune.errors import InvalidConfigError, printable
 from onnxprune.planning.plans import read_plan
 from onnxprune.runtime.inputs import input_specs
+from onnxprune.verification import runnable_recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,8 +58,8 @@ def make_replicas(
     options, samples, recovery = replica_options(read, plan)
     analysis = pipeline.analyze(original)
     collected = collect_samples(
-        calibration, input_specs(analysis.model.proto), dims=analysis.dims[0], samples=samples,
-        seed=options.get("seed", 0),
+        calibration, input_specs(analysis.model.proto), recipe=lambda: runnable_recipe(analysis),
+        samples=samples, seed=options.get("seed", 0),
     )  # fmt: skip
     feeds = [*collected.fit, *collected.held]  # of each resample, as many are held back again
     random = np.random.default_rng(seed)

@@ -7,7 +7,7 @@ samples that are wanted are kept in memory.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,13 +23,12 @@ from onnxprune.calibration.samples import (
 )
 from onnxprune.errors import InvalidConfigError, printable
 from onnxprune.io.arrays import open_arrays
-from onnxprune.runtime.feeds import synthetic_feeds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from onnxprune.io.arrays import StoredArray
-    from onnxprune.runtime.feeds import Feed, FeedValue
+    from onnxprune.runtime.feeds import Feed, FeedRecipe, FeedValue
     from onnxprune.runtime.inputs import InputSpec
 
 __all__ = [
@@ -104,21 +103,18 @@ def load_calibration(
     return feeds
 
 
-def synthetic_calibration(
-    specs: Sequence[InputSpec], dims: Mapping[str, int], *, samples: int, seed: int = 0
-) -> list[Feed]:
+def synthetic_calibration(recipe: FeedRecipe, *, samples: int, seed: int = 0) -> list[Feed]:
     """Make samples up where there is no data; show `SYNTHETIC_WARNING` with them.
 
     Args:
-        specs: The inputs of the model.
-        dims: A size for every symbol.
+        recipe: How to make a feed that the model runs on.
         samples: How many are wanted.
         seed: What is drawn is derived from this.
 
     Raises:
         InvalidModelError: Nothing can be made up for an input.
     """
-    return [synthetic_feeds(specs, dims, seed=seed + number) for number in range(samples)]
+    return [replace(recipe, seed=seed + number).make() for number in range(samples)]
 
 
 def feed_dims(feed: Feed, specs: Sequence[InputSpec]) -> dict[str, int]:

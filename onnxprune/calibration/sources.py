@@ -18,8 +18,9 @@ from onnxprune.runtime.batches import single_samples
 from onnxprune.runtime.feeds import Feed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from onnxprune.runtime.feeds import FeedRecipe
     from onnxprune.runtime.inputs import InputSpec
 
 __all__ = ["SYNTHETIC", "Entry", "SampleSet", "Source", "collect_samples", "hold_back"]
@@ -66,7 +67,7 @@ def collect_samples(
     source: Source,
     specs: Sequence[InputSpec],
     *,
-    dims: Mapping[str, int],
+    recipe: Callable[[], FeedRecipe],
     samples: int,
     seed: int = 0,
 ) -> SampleSet:
@@ -78,7 +79,7 @@ def collect_samples(
     Args:
         source: A file, a directory, `synthetic`, feeds, or what yields feeds.
         specs: The inputs of the model.
-        dims: A size for every symbol, for made-up samples.
+        recipe: Returns how to make samples up; only called where that is wanted.
         samples: How many are wanted to fit on.
         seed: What is drawn is derived from this.
 
@@ -95,7 +96,7 @@ def collect_samples(
             use=lambda found: take_feeds(found, specs, samples=wanted, where=where),
         )  # fmt: skip
     elif source == SYNTHETIC:
-        feeds = synthetic_calibration(specs, dims, samples=wanted, seed=seed)
+        feeds = synthetic_calibration(recipe(), samples=wanted, seed=seed)
         notes = (SYNTHETIC_WARNING,)
     elif isinstance(source, str | Path):
         feeds = load_calibration(source, specs, samples=wanted, seed=seed)

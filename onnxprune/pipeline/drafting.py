@@ -16,6 +16,7 @@ from onnxprune.providers.spec import parse_spec
 from onnxprune.recovery.registry import RECOVERIES
 from onnxprune.recovery.repaired import draft_with_samples
 from onnxprune.runtime.inputs import input_specs
+from onnxprune.verification import runnable_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,8 +70,8 @@ class SampleOptions:
         if self.source is None:
             return None
         return collect_samples(
-            self.source, input_specs(analysis.model.proto), dims=analysis.dims[0],
-            samples=self.count, seed=seed,
+            self.source, input_specs(analysis.model.proto),
+            recipe=lambda: runnable_recipe(analysis), samples=self.count, seed=seed,
         )  # fmt: skip
 
 

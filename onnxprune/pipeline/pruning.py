@@ -16,7 +16,7 @@ from onnxprune.pipeline.loading import ModelLike, analyze, load
 from onnxprune.pipeline.output import Output, as_path, carry_out
 from onnxprune.planning.options import PlanOptions, make_settings, requested
 from onnxprune.stages import Progress, Stages
-from onnxprune.verification import require_runnable
+from onnxprune.verification import runnable_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,7 +124,7 @@ def prune(  # noqa: PLR0913  # as the command
             )
     except NothingToPruneError:
         if verify and collected is None:  # a model that cannot even run is not small, it is broken
-            require_runnable(analysis)
+            runnable_recipe(analysis)
         raise
     asked = requested(options) if max_drop is None else {"max_drop": max_drop}
     notes = () if collected is None else collected.notes

@@ -141,7 +141,9 @@ def group_curve(
         if any(n in marks or n in probes for n in passed):
             local[count] = sum(c.error(v) for c, v in pairs)
         if measure is not None and any(n in probes for n in passed):
-            probed[count] = measure({c.site.number: c.replacement(v) for c, v in pairs})
+            effect = measure({c.site.number: c.replacement(v) for c, v in pairs})
+            if np.isfinite(effect):
+                probed[count] = effect
 
     most = min(max(marks | probes), group.size - 1)
     order = greedy_order([v for _, v in pairs], group.size, most, watch=watch, batches=_BATCHES)

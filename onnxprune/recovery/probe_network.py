@@ -59,7 +59,7 @@ class Network:
         self._original = [self._call({**self._base, **f}) for f in feeds]
 
     def error(self, new: Mapping[int, tuple[Array, Array]]) -> float:
-        """Return the error of the outputs, relative to their variance.
+        """Return the error of the outputs, relative to their variance; NaN where none is a number.
 
         Args:
             new: weights and shifts of the bias by node number.
@@ -79,7 +79,9 @@ class Network:
                 wanted = original[name].astype(np.float64)
                 if array.shape != wanted.shape or array.dtype.kind != "f":
                     continue
-                total = wrong.setdefault(name, [0.0, 0.0])
-                total[0] += float(np.square(array - wanted).sum())
-                total[1] += float(np.square(wanted - wanted.mean()).sum()) + 1e-30
-        return float(np.mean([a / b for a, b in wrong.values()])) if wrong else 0.0
+                both = np.isfinite(array) & np.isfinite(wanted)
+                if both.any():
+                    total = wrong.setdefault(name, [0.0, 0.0])
+                    total[0] += float(np.square(array[both] - wanted[both]).sum())
+                    total[1] += float(np.square(wanted[both] - wanted[both].mean()).sum()) + 1e-30
+        return float(np.mean([a / b for a, b in wrong.values()])) if wrong else np.nan

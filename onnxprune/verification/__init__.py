@@ -5,8 +5,8 @@ from __future__ import annotations
 from onnxprune.verification.equivalence import (
     Verification,
     compare_files,
-    require_runnable,
+    runnable_recipe,
     verify_cut,
 )
 
-__all__ = ["Verification", "compare_files", "require_runnable", "verify_cut"]
+__all__ = ["Verification", "compare_files", "runnable_recipe", "verify_cut"]

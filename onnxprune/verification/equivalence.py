@@ -134,9 +134,10 @@ def verify_cut(
                     reference, candidate, feeds, tolerance=tolerance, saturated=saturated,
                     cpu_limit_s=patience_s(analysis), progress=progress,
                 )  # fmt: skip
-            return _at_runnable_sizes(
+            found, _ = _at_runnable_sizes(
                 analysis, reference, candidate, progress, tolerance=tolerance, saturated=saturated
             )
+            return found
 
         found, pairs = compared(hidden, {}), rounded(masked)
         if pairs and found.sound and not found.exact:
@@ -173,17 +174,17 @@ def verify_outputs(
     Without knowing what was removed, only shapes, types and finiteness can be judged.
     """
     path, tolerance = analysis.model.path, tolerance_of(analysis)
-    return _at_runnable_sizes(analysis, path, pruned, progress, tolerance=tolerance)
+    return _at_runnable_sizes(analysis, path, pruned, progress, tolerance=tolerance)[0]
 
 
-def require_runnable(analysis: Analysis) -> None:
-    """Run the original as it is.
+def runnable_recipe(analysis: Analysis) -> FeedRecipe:
+    """Return how to make inputs up that the original runs on.
 
     Raises:
         InvalidModelError: it runs at none of the sizes that were tried.
     """
-    path = analysis.model.path
-    _at_runnable_sizes(analysis, path, path, None, tolerance=tolerance_of(analysis))
+    path, tolerance = analysis.model.path, tolerance_of(analysis)
+    return _at_runnable_sizes(analysis, path, path, None, tolerance=tolerance)[1]
 
 
 def _at_runnable_sizes(
@@ -194,8 +195,8 @@ def _at_runnable_sizes(
     *,
     tolerance: float,
     saturated: Collection[str] = (),
-) -> Verification:
-    """Try sizes of the symbolic dimensions until the original runs at them."""
+) -> tuple[Verification, FeedRecipe]:
+    """Try sizes of the symbolic dimensions until the original runs; return how it was fed, too."""
     specs = input_specs(analysis.model.proto)
     tried = [analysis.dims, *candidates(specs, analysis.given)]
     values = compared_values(analysis.deps.graph, analysis.model.array)
@@ -209,25 +210,28 @@ def _at_runnable_sizes(
     first: InvalidModelError | None = None
     limit_s = patience_s(analysis)
 
-    def compare(settings: Settings, ranges: dict[str, tuple[float, float]]) -> Verification:
+    def compare(
+        settings: Settings, ranges: dict[str, tuple[float, float]]
+    ) -> tuple[Verification, FeedRecipe]:
         feeds = [FeedRecipe(specs, d, seed=n, ranges=ranges) for n, d in enumerate(settings)]
-        return compare_files(
+        found = compare_files(
             reference, pruned, feeds, tolerance=tolerance, saturated=saturated,
             cpu_limit_s=limit_s, progress=progress,
         )  # fmt: skip
+        return found, feeds[0]
 
     for settings in tried:
         for ranges in ({}, chosen) if chosen else ({},):
             try:
-                found = compare(settings, ranges)
+                found, recipe = compare(settings, ranges)
                 for calmer in CALMER if floats else ():
                     if found.exact or (found.noise <= UNSTABLE and not loops):
                         break
-                    found = compare(settings, dict.fromkeys(floats, calmer) | ranges)
+                    found, recipe = compare(settings, dict.fromkeys(floats, calmer) | ranges)
             except InvalidModelError as error:
                 first = first or error
             else:
-                return found
+                return found, recipe
     assert first is not None
     message = (
         f"the original runs at none of {len(tried)} settings of its dimensions: {first.message}"

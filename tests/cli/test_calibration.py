@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner
 
@@ -17,6 +18,7 @@ from onnxprune.errors import InvalidConfigError, PlanMismatchError
 from onnxprune.runtime.session import open_session, run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -135,3 +137,21 @@ def test_samples_that_do_not_fit(array: np.ndarray, match: str, tmp_path: Path) 
     with pytest.raises(InvalidConfigError, match=match):
         pipeline.prune(MODEL, output, ratio=0.25, calibration=samples)
     assert not output.exists()
+
+
+def test_made_up_samples_have_sizes_at_which_the_model_runs(cli: Callable, tmp_path: Path) -> None:
+    """Frames of 96 numbers: no size that is tried first holds whole ones."""
+    text = """<ir_version: 8, opset_import: ["" : 17]> g (float[T] x) => (float[F,4] y)
+        <int64[2] frames = {-1, 96}> { f = Reshape(x, frames) a = MatMul(f, v) r = Relu(a)
+        y = MatMul(r, w) }"""
+    model = onnx.parser.parse_model(text)
+    noise = np.random.default_rng(0)
+    for name, shape in (("v", (96, 16)), ("w", (16, 4))):
+        weight = noise.standard_normal(shape).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(weight, name))
+    onnx.save(model, tmp_path / "m.onnx")
+    outcome = cli(
+        "prune", tmp_path / "m.onnx", "-o", tmp_path / "p.onnx", "--remove-macs", 0.3,
+        "--calibration", "synthetic", "--samples", 4,
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
