@@ -46,6 +46,6 @@ def as_first(found: Shapes, node: Node) -> Inferred:
     return [first for _ in node.outputs]
 
 
-shapes("SimplifiedLayerNormalization", domain="")(
+shapes("LayerNormalization", "SimplifiedLayerNormalization", domain="")(  # at any opset
     lambda found, node: as_first(found, node)[:1]  # statistics are of no use afterwards
 )

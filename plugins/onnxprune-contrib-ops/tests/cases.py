@@ -135,6 +135,7 @@ PRODUCT = [
 
 NORMALIZATION = [
     made_case("simplified", "SimplifiedLayerNormalization", [f(2, 3, 8), f(8)], opset=21),
+    made_case("layer_norm_before_17", "LayerNormalization", [f(2, 3, 8), f(8)], opset=12),
     case("skip", "SkipLayerNormalization", [f(2, 3, 8), f(2, 3, 8, seed=1), f(8), f(8, seed=1)]),
     case("skip_sum", "SkipLayerNormalization",
          [f(2, 3, 8), f(3, 8), f(8), f(8, seed=1), f(8, seed=2)], outputs=["y", "", "", "sum"]),
