@@ -191,14 +191,47 @@ def _gather(node: Node, data: Array, indices: Array) -> Array | None:
     return np.take(data, indices, axis) if size <= KNOWN_ELEMENTS else None
 
 
+def _clip(node: Node, data: Array, low: Array | None = None, high: Array | None = None) -> Array:
+    floor = node.attribute("min") if low is None else low
+    ceiling = node.attribute("max") if high is None else high
+    raised = data if floor is None else np.maximum(data, floor)
+    return np.asarray(raised if ceiling is None else np.minimum(raised, ceiling)).astype(data.dtype)
+
+
+def _cumsum(node: Node, data: Array, axis: Array) -> Array | None:
+    if node.attribute("exclusive", 0) or node.attribute("reverse", 0):
+        return None
+    return np.cumsum(data, int(axis.ravel()[0]), dtype=data.dtype)
+
+
+def _one_hot(node: Node, indices: Array, depth: Array, values: Array) -> Array | None:
+    count = int(depth.ravel()[0])
+    if not _small((*indices.shape, count)):
+        return None
+    axis = int(node.attribute("axis", -1)) % (indices.ndim + 1)
+    places = np.expand_dims(np.where(indices < 0, indices + count, indices), axis)
+    counted = np.arange(count).reshape(-1, *(1,) * (indices.ndim - axis))
+    return np.asarray(np.where(places == counted, values[1], values[0]))
+
+
+def _scatter_nd(node: Node, data: Array, indices: Array, updates: Array) -> Array | None:
+    if node.attribute("reduction", "none") != "none":
+        return None
+    result: Array = data.copy()
+    result[tuple(np.moveaxis(indices, -1, 0))] = updates
+    return result
+
+
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "Abs": _plain(np.abs),
     "Add": _plain(np.add),
     "And": _plain(np.logical_and),
     "Cast": _cast,
     "Ceil": _plain(np.ceil),
+    "Clip": _clip,
     "Concat": lambda n, *xs: np.concatenate(xs, axis=int(n.attribute("axis"))),
     "ConstantOfShape": _constant_of_shape,
+    "CumSum": _cumsum,
     "Div": _div,
     "Equal": _plain(np.equal),
     "Expand": _expand,
@@ -216,6 +249,8 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "Mul": _plain(np.multiply),
     "Neg": _plain(np.negative),
     "Not": _plain(np.logical_not),
+    "NonZero": lambda _, x: np.array(np.nonzero(x), np.int64),
+    "OneHot": _one_hot,
     "Or": _plain(np.logical_or),
     "Pow": lambda _, a, b: np.power(a, b).astype(a.dtype),
     "Range": _range,
@@ -226,6 +261,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "ReduceSum": _reduce(np.sum),
     "Reshape": _reshape,
     "Round": _plain(np.rint),
+    "ScatterND": _scatter_nd,
     "Slice": _slice,
     "Split": _split,
     "Sqrt": _plain(np.sqrt),
