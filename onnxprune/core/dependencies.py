@@ -184,7 +184,7 @@ def _conv_groups(graph: Graph) -> dict[str, int]:
 
 
 def _rows(ctx: LabelContext) -> RowTable:
-    """Number the rows that the first run met, on every parameter axis they reach."""
+    """Number the rows that the first run met, on every labelled axis they reach."""
     if not ctx.structures:
         return {}
     numbers = UnionFind()
@@ -200,12 +200,10 @@ def _rows(ctx: LabelContext) -> RowTable:
         numbers.unite(before[taken], rows[taken])
         numbers.unite(row_of[labels], rows)
     result: RowTable = {}
-    for key, factors in ctx.sources.items():
-        for factor in factors:
-            if len(factor.axes) == 1:
-                rows = numbers.find(row_of[ctx.row_links.find(factor.labels)])
-                if rows.any():
-                    result[key, factor.axes[0]] = rows
+    for place, labels in ctx.labelled.items():
+        rows = numbers.find(row_of[ctx.row_links.find(labels)])
+        if rows.any():
+            result[place] = rows
     return result
 
 

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from onnxprune.core.shapes import Shapes
 
 RowTable = dict[tuple[str, int], "LabelArray"]
-"""Row number (1, 2, ..., 0 = none) of each index of a parameter axis, from an earlier run."""
+"""Row number (1, 2, ..., 0 = none) of each index of a labelled axis, from an earlier run."""
+
+
+RANDOM = frozenset(("Bernoulli", "Dropout", "Multinomial", "RandomNormalLike", "RandomUniformLike"))
+"""Operators whose output may differ from run to run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,7 @@ class Labelling:
         self.labels = UnionFind()
         self.row_links = UnionFind()
         self.sources: dict[str, Factors] = {}
+        self.labelled: dict[tuple[str, int], LabelArray] = {}
         self.frozen: list[tuple[LabelArray, FrozenReason]] = []
         self.approximated: list[tuple[LabelArray, FrozenReason]] = []
         self.structures: list[LabelArray] = []
@@ -87,6 +92,9 @@ class Labelling:
         self.claimed: set[str] = set()
         self.constants: set[str] = set(self.parameters)
         self.factors_of: dict[str, Factors] = {}
+        self.held: list[tuple[Node, LabelArray]] = []
+        self.ahead = False
+        self._fixed = {k for k, p in self.parameters.items() if not p.overridable}
         self._rows = rows or {}
         self._row_labels: dict[int, int] = {}
         self._conv_groups = conv_groups or {}
@@ -97,6 +105,15 @@ class Labelling:
     def enter(self, node: Node | None) -> None:
         """Name the node that the following calls speak for."""
         self._node = node
+        self.ahead = node is not None and self._computed_ahead(node)
+        if node is not None and self.ahead:
+            self._fixed.update(node.outputs)
+
+    def _computed_ahead(self, node: Node) -> bool:
+        """Tell whether a node only depends on weights, so that its output could be one as well."""
+        plain = not (node.bodies or node.domain or node.scope or node.op in RANDOM)
+        plain = plain and not set(node.outputs) & set(self.graph.outputs)
+        return plain and bool(node.inputs) and all(i in self._fixed for i in node.inputs if i)
 
     def shape(self, key: str) -> tuple[int, ...] | None:
         """Return the shape of a value under the probe sizes, None when unknown."""
@@ -163,11 +180,18 @@ class Labelling:
                 factors.append(Factor((0, 1), block))
                 self.balances.setdefault(id(block), factors[-1])
                 continue
-            factors.append(Factor((axis,), self.fresh(size)))
-            rows = self._rows.get((parameter.key, axis))
-            if rows is not None:
-                factors.append(Factor((axis,), self._label_rows(rows), 1))
+            factors += self.label(parameter.key, axis, size)
         return tuple(factors)
+
+    def label(self, key: str, axis: int, size: int) -> list[Factor]:
+        """Label an axis anew; where an earlier run met rows of it, they get labels as well."""
+        labels = self.fresh(size)
+        self.labelled[key, axis] = labels
+        rows = self._rows.get((key, axis))
+        factors = [Factor((axis,), labels)]
+        if rows is not None:
+            factors.append(Factor((axis,), self._label_rows(rows), 1))
+        return factors
 
     def _label_rows(self, rows: LabelArray) -> LabelArray:
         for number in np.unique(rows[rows > 0]).tolist():
@@ -194,9 +218,16 @@ class Labelling:
             self.frozen.append((factor.labels.ravel(), self._reason(reason, value, axis)))
 
     def approximate(self, factors: Iterable[Factor], axes: Collection[int], reason: str) -> None:
-        """Mark labels along some axes as removable only approximately."""
+        """Mark labels along some axes as removable only approximately.
+
+        Not so where the node can be computed ahead: statistics of weights, as a weight
+        normalisation takes them, keep the value that they have in the original.
+        """
         for factor in factors:
             if set(factor.axes) & set(axes) and not self._only_rows(factor, axes):
+                if self.ahead and self._node is not None:
+                    self.held.append((self._node, factor.labels.ravel()))
+                    continue
                 self.approximated.append(
                     (factor.labels.ravel(), self._reason(reason, axis=factor.axes[-1]))
                 )

@@ -54,6 +54,14 @@ class Layout:
             self.holds, np.arange(len(self.holds))
         )
 
+    @cached_property
+    def _summed(self) -> Flags:
+        """Flag per label: whether an operator sums over it in what is constant."""
+        flags = np.zeros(len(self.deps.roots), bool)
+        for labels in self.deps.ctx.consumed:
+            flags[labels] = True
+        return flags
+
     def order(self, factor: Factor) -> LabelArray | None:
         """Return which index stands at every place of an axis; None when nothing moves."""
         roots = self.deps.roots[factor.labels]
@@ -67,14 +75,19 @@ class Layout:
         return order
 
     def arrange(self, key: str) -> Callable[[np.ndarray], np.ndarray] | None:
-        """Return what turns a parameter's content into its place: zeros, and another order."""
+        """Return what turns a parameter's content into its place: zeros, and another order.
+
+        The same for a value that takes the place of a parameter.
+        """
         zeros: list[tuple[tuple[int, ...], Flags]] = []
         orders: list[tuple[int, LabelArray]] = []
         ignored = self.removed & ~self.cut
         consumed = {(p.axes, p.level): p.consumed for p in self.deps.slices if p.parameter == key}
-        for factor in self.deps.ctx.sources.get(key, ()):
+        ctx = self.deps.ctx
+        for factor in ctx.sources.get(key) or ctx.factors_of.get(key, ()):
             flags = ignored[factor.labels]
-            if flags.any() and consumed.get((factor.axes, factor.level)):
+            summed = bool(self._summed[factor.labels].all())
+            if flags.any() and consumed.get((factor.axes, factor.level), summed):
                 zeros.append((factor.axes, flags))
             order = self.order(factor)
             if order is not None:

@@ -94,8 +94,10 @@ def slice_state_dict(
 
     Raises:
         InvalidConfigError: a file cannot be read or written.
-        PlanMismatchError: a tensor has no match, or another shape than its match.
+        PlanMismatchError: a tensor has no match, or another shape than its match; or weights are
+            normalised in the model over channels that leave.
     """
+    _refuse_statistics(repaired, removed)
     content, identity = _content(source)
     check_destination(output, {identity, *original.model.identities})
     tensors = _tensors(content, source)
@@ -124,6 +126,18 @@ def slice_state_dict(
     with new_files(output) as [file]:
         file.write(_serialise(made, metadata))
     return report
+
+
+def _refuse_statistics(analysis: Analysis, removed: NDArray[np.bool_]) -> None:
+    """Refuse where the framework would take statistics anew, of the weights that remain."""
+    for node, labels in analysis.deps.ctx.held:
+        if removed[labels].any():
+            message = (
+                f"{node.where} takes a statistic of weights that lose channels: after the cut "
+            )
+            message += "the framework would compute another one than the pruned model holds"
+            hint = "fold weight normalisation into the weights before the export"
+            raise PlanMismatchError(message, hint=hint)
 
 
 class _Matcher:

@@ -11,6 +11,7 @@ from onnx import TensorProto, numpy_helper
 from onnxprune.core.cuts import Cuts
 from onnxprune.core.layout import Layout, plain_layout
 from onnxprune.io.skeleton import is_external, stub_of
+from onnxprune.rewrite.ahead import compute_ahead
 from onnxprune.rewrite.calls import restore_calls
 from onnxprune.rewrite.operands import OperandRepair
 from onnxprune.rewrite.parameters import ParameterCut
@@ -75,12 +76,13 @@ def rewrite(
     surgeon.index(deps.graph)
     cuts = [Cuts(deps.ctx, layout.slots, shapes) for shapes in deps.settings]
     arrays = _parameters(surgeon, read, layout)
+    compute_ahead(surgeon, proto, read, layout)
     _merge(surgeon, layout, copies or {}, arrays)
     repair = OperandRepair(deps, cuts, surgeon)
     for graph in deps.graph.walk():
         _declare(surgeon, cuts[0], graph.scope, (*graph.inputs, *graph.parameters))
         for node in graph.nodes:
-            change = repair.run(node)
+            change = None if surgeon.is_gone(node) else repair.run(node)
             if change is not None:
                 _apply(surgeon, deps, node, change)
             _declare(surgeon, cuts[0], node.scope, node.outputs)
@@ -89,7 +91,8 @@ def rewrite(
     written = surgeon.export()
     if original is not None:
         restore_calls(original, proto, written, surgeon.resized())
-    return Rewritten(written, arrays, added)
+    there = {t.name for t in written.graph.initializer}
+    return Rewritten(written, {n: a for n, a in arrays.items() if n in there}, added)
 
 
 def _parameters(

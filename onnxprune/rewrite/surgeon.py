@@ -235,6 +235,32 @@ class Surgeon:
         place = next(i for i, n in enumerate(graph.nodes) if n is twin)
         del graph.nodes[place]
 
+    def is_read(self, node: Node, name: str) -> bool:
+        """Tell whether somebody reads an output of a node."""
+        return any(t.name == name and t.outputs for t in self.twin(node).outputs)
+
+    def is_gone(self, node: Node) -> bool:
+        """Tell whether a node was taken out."""
+        return bool(node.outputs) and not self.twin(node).outputs
+
+    def replace_node(self, node: Node, tensors: Mapping[str, TensorProto]) -> None:
+        """Let weights take the place of a node's outputs; what was only computed for it goes."""
+        graph, twin = self._nodes[node.scope, node.index]
+        for output in twin.outputs:
+            if output.name in tensors:
+                weight = gs.Constant(output.name, LazyValues(tensors[output.name]))
+                for reader in list(output.outputs):
+                    reader.inputs = [weight if t is output else t for t in reader.inputs]
+        waiting = [twin]
+        while waiting:
+            dead = waiting.pop()
+            if not dead.outputs or any(t.outputs or t.name in self._declared for t in dead.outputs):
+                continue
+            waiting += [made for t in dead.inputs for made in t.inputs]
+            dead.inputs.clear()
+            dead.outputs.clear()
+            del graph.nodes[next(i for i, n in enumerate(graph.nodes) if n is dead)]
+
     def reshape_value(self, scope: str, name: str, sizes: Mapping[int, int]) -> None:
         """Write new sizes into the declared shape of a value that has one."""
         self._sizes.setdefault(scope, {})[name] = sizes

@@ -20,9 +20,10 @@ def free_axes(ctx: LabelContext, key: str, axes: list[int]) -> list[Factor]:
     """Label axes along which all elements are equal, where their size is fixed."""
     shape = ctx.shape(key) or ()
     return [
-        Factor((a,), ctx.fresh(shape[a]))
+        factor
         for a in axes
         if shape[a] > 1 and not ctx.shapes.is_dynamic(key, a)
+        for factor in ctx.label(key, a, shape[a])
     ]
 
 

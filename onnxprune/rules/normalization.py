@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxprune.core.context import Operand
+from onnxprune.core.context import LabelContext, Operand
 from onnxprune.core.cuts import Change
 from onnxprune.core.registry import rule, update
 from onnxprune.rules.elementwise import operand_to_right
@@ -14,7 +14,6 @@ from onnxprune.rules.elementwise import operand_to_right
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from onnxprune.core.context import LabelContext
     from onnxprune.core.cuts import Cuts
     from onnxprune.core.graph import Node
     from onnxprune.core.labels import Factor, Factors
@@ -39,15 +38,26 @@ def _data(ctx: LabelContext, node: Node) -> Operand:
 def normalised(ctx: LabelContext, factors: Factors, axes: Collection[int], reason: str) -> Factors:
     """Mark labels along normalised axes as approximate.
 
-    Rows along those axes are compared position by position, so they lose the same indices.
+    Rows along those axes are compared position by position, so they lose the same indices; rows
+    that are normalised one by one may leave as wholes.
     """
     kept: list[Factor] = []
     for factor in factors:
         rest = tuple(a for a in factor.axes if a not in axes)
-        rows = rest and len(rest) < len(factor.axes) and factor.axes[-1] not in axes
+        crossed = rest and len(rest) < len(factor.axes)
+        if crossed and factor.axes[-1] in axes:
+            ctx.structure(factor, rest)
+        rows = crossed and factor.axes[-1] not in axes
         kept.append(ctx.collapse(factor, rest) if rows else factor)
     ctx.approximate(kept, axes, reason)
     return tuple(kept)
+
+
+def _apart(ctx: LabelContext, factors: Factors, axes: Collection[int]) -> Factors:
+    """Keep what does not run along normalised axes; of weights, along those as well."""
+    reason = "normalised over this axis"
+    keep = normalised if ctx.ahead else LabelContext.release
+    return keep(ctx, factors, axes, reason)
 
 
 @rule("BatchNormalization")
@@ -60,19 +70,18 @@ def batch_norm(ctx: LabelContext, node: Node) -> None:
     training = node.attribute("training_mode", 0) or any(node.outputs[1:])
     if training:
         space = [a for a in data.sizes if a != 1]
-        kept = ctx.release(data.factors, space, "normalised over this axis")
-        data = Operand(kept, data.sizes, data.key)
+        data = Operand(_apart(ctx, data.factors, space), data.sizes, data.key)
     result = ctx.align([data, *_per_channel(ctx, node, 1, 5)])
     ctx.set(node.outputs[0], result)
     for key in node.outputs[1:]:
-        ctx.set(key, ctx.shift(result, {1: 0}))
+        ctx.set(key, [f.rename((0,)) for f in result if f.axes == (1,)])
 
 
 @rule("InstanceNormalization")
 def instance_norm(ctx: LabelContext, node: Node) -> None:
     """Batch and channels pass; space stays."""
     data = _data(ctx, node)
-    kept = ctx.release(data.factors, range(2, len(data.sizes)), "normalised over this axis")
+    kept = _apart(ctx, data.factors, range(2, len(data.sizes)))
     data = Operand(kept, data.sizes, data.key)
     ctx.set(node.outputs[0], ctx.align([data, *_per_channel(ctx, node, 1, 3)]))
 

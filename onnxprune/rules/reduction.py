@@ -2,7 +2,7 @@
 
 Zeroing a channel where it is reduced, and dividing by the old number, gives what removal gives; but
 zeroing the weights that consume the channel does not, and that is what exact means. So a channel
-that is reduced leaves only approximately.
+that is reduced leaves only approximately. What is reduced from weights alone is computed ahead.
 """
 
 from __future__ import annotations
@@ -46,9 +46,10 @@ def reduce(ctx: LabelContext, node: Node) -> None:
         ctx.opaque(node, "the reduced axes are computed")
         return
     channels = [f for f in factors if set(f.axes) & set(axes)]
-    if node.op in ZERO_IS_NEUTRAL:
+    if node.op in ZERO_IS_NEUTRAL or ctx.ahead:
         if channels:
-            ctx.consumes(node, 0, tuple(axes))
+            if not ctx.ahead:
+                ctx.consumes(node, 0, tuple(axes))
             ctx.approximate(channels, axes, f"{node.op} over this axis")
         kept = [f for f in factors if not set(f.axes) & set(axes)]
         kept += ctx.release(

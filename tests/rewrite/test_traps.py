@@ -65,6 +65,36 @@ def test_mean_over_channels_divides_by_the_old_number(prune_exactly: Prune) -> N
     assert not pruned.plan.groups[0].exact
 
 
+@pytest.mark.parametrize(
+    "statistic",
+    [
+        "m = ReduceMax<axes = [1, 2, 3]>(w) u = Div(w, m)",
+        "n = ReduceL2<axes = [1, 2, 3]>(w) u = Div(w, n)",
+        """m = ReduceMean<axes = [1, 2, 3]>(w) c = Sub(w, m)
+           v = ReduceSumSquare<axes = [1, 2, 3]>(c) u = Div(c, v)""",
+        """r = Reshape(w, flat)
+           n, o, p = BatchNormalization<training_mode = 1>(r, ones, ones, ones, ones)
+           u = Reshape(n, whole)""",
+    ],
+    ids=["maximum", "norm", "standardised", "batch normalisation"],
+)
+def test_statistics_of_weights_stay_what_they_were(prune_exactly: Prune, statistic: str) -> None:
+    ones = np.ones(4, np.float32)
+    model = build(
+        f"""
+        agraph (float[N, 3, 6, 6] x) => (float[N, 4, 6, 6] y)
+        <int64[3] flat = {{1, 4, 72}}, int64[4] whole = {{4, 8, 3, 3}}> {{
+          h = Conv<kernel_shape = [1, 1]>(x, w1)
+          {statistic}
+          y = Conv<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(h, u)
+        }}""",
+        w1=(8, 3, 1, 1), w=(4, 8, 3, 3), ones=ones,
+    )  # fmt: skip
+    pruned = prune_exactly(model)
+    assert pruned.initializer("w1").shape == (4, 3, 1, 1)
+    assert pruned.plan.groups[0].exact
+
+
 def test_shared_vector_is_split_where_its_users_lose_different_channels(
     prune_exactly: Prune,
 ) -> None:

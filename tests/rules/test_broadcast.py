@@ -22,6 +22,15 @@ CASES = {
         """,
         ["6 b v.0"],
     ),
+    "rows of what was grown": (
+        """
+        (float[N,3] x) => (float[N,4] y) <float[3,6] w, float[1,1] z, float[6,4] v,
+        int64[2] s={1,6}, int64[3] r={0,2,3}, int64[2] f={0,6}, int64[1] i={2}>
+        { h = MatMul(x, w) e = Expand(z, s) a = Add(h, e) b = Reshape(a, r)
+        c = ReduceSum(b, i) m = Mul(b, c) d = Reshape(m, f) y = MatMul(d, v) }
+        """,
+        ["2 w.1 v.0 rows"],
+    ),
     "repeated": (
         """
         (float[N,3] x) => (float[N,4] y) <float[3,5] w, float[10,4] v, int64[2] r={1,2}>

@@ -36,6 +36,14 @@ CASES = {
         """,
         [],
     ),
+    "of weights": (
+        """
+        (float[N,3,4,4] x) => (float[N,4,4,4] y) <float[6,3,1,1] w, float[4,6,1,1] v,
+        int64[3] a={1,2,3}>
+        { h = Conv(x, w) n = ReduceL2(v, a) u = Div(v, n) y = Conv(h, u) }
+        """,
+        ["6 w.0 v.1"],
+    ),
     "position of the maximum": (
         """
         (float[N,3,4,4] x) => (int64[N,1,4,4] y) <float[6,3,1,1] w>
