@@ -43,21 +43,29 @@ def candidates(specs: tuple[InputSpec, ...], given: Mapping[str, int]) -> Iterat
     """Yield settings of the symbolic dimensions to try: pairs of different sizes where possible.
 
     Some exporters give the batch of every input a symbol of its own, so whatever is tried is tried
-    with these of one size as well, and with all symbols at one place of inputs of one rank.
+    with these of one size as well, and with all symbols at one place of inputs of one rank. Others
+    leave a batch open that has to be one.
     """
-    sharings: tuple[Mapping[str, str], ...] = (
-        {},
-        _shared(specs, given, lambda _, axis: None if axis else 0),
-        _shared(specs, given, lambda rank, axis: (rank, axis) if axis else 0),
+    ways: tuple[tuple[Mapping[str, str], Mapping[str, int]], ...] = (
+        ({}, given),
+        (_shared(specs, given, lambda _, axis: None if axis else 0), given),
+        (_shared(specs, given, lambda rank, axis: (rank, axis) if axis else 0), given),
+        ({}, {**dict.fromkeys(_leading(specs), 1), **given}),
     )
-    ways = zip_longest(*(_sizes(_renamed(specs, names), given) for names in sharings))
+    rows = zip_longest(*(_sizes(_renamed(specs, names), fixed) for names, fixed in ways))
     tried: list[Settings] = []
-    for row in ways:
-        for names, settings in zip(sharings, row, strict=True):
+    for row in rows:
+        for (names, _), settings in zip(ways, row, strict=True):
             whole = tuple(s | {k: s[v] for k, v in names.items()} for s in settings or ())
             if whole and whole not in tried:
                 tried.append(whole)
                 yield whole
+
+
+def _leading(specs: tuple[InputSpec, ...]) -> list[str]:
+    """Return the symbols of first axes."""
+    first = [spec.dims[0] for spec in specs if spec.dims]
+    return [symbol for symbol in first if isinstance(symbol, str)]
 
 
 def _shared(

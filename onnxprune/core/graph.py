@@ -152,6 +152,12 @@ class Graph:
         for graph in self.walk():
             yield from graph.nodes
 
+    def unread(self) -> frozenset[str]:
+        """Return the keys of values here and in all bodies below that nothing reads."""
+        made = {o for node in self.all_nodes() for o in node.outputs}
+        read = {k for graph in self.walk() for k in graph.outputs}
+        return frozenset(made.difference(read, *(n.inputs for n in self.all_nodes())))
+
     def all_parameters(self) -> dict[str, Parameter]:
         """Return every parameter of this graph and of all bodies below it, by key."""
         return {k: p for graph in self.walk() for k, p in graph.parameters.items()}

@@ -78,6 +78,7 @@ class Labelling:
         self.graph = graph
         self.shapes = shapes
         self.parameters: dict[str, Parameter] = graph.all_parameters()
+        self.unread = graph.unread()
         self.labels = UnionFind()
         self.row_links = UnionFind()
         self.sources: dict[str, Factors] = {}
@@ -150,10 +151,10 @@ class Labelling:
 
     def set(self, key: str, factors: Iterable[Factor]) -> None:
         """Set the factors of an output."""
-        if not key:
+        shape = self.shape(key)
+        if not key or (shape is None and key in self.unread):
             return
         kept = self.unique(factors)
-        shape = self.shape(key)
         for factor in kept:
             if shape is None or any(
                 axis >= len(shape) or shape[axis] != size

@@ -94,7 +94,8 @@ def _is_shape_arithmetic(ctx: LabelContext, node: Node) -> bool:
 
 
 def _shapes_known(ctx: LabelContext, node: Node) -> bool:
-    return all(ctx.shape(k) is not None for k in (*node.inputs, *node.outputs) if k)
+    needed = (*node.inputs, *(o for o in node.outputs if o not in ctx.unread))
+    return all(ctx.shape(k) is not None for k in needed if k)
 
 
 def captures(node: Node) -> set[str]:

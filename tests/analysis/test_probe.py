@@ -41,6 +41,7 @@ def _joined(path, first, second, axis):
         (["p", "q", 8], ["r", 6], 1, {}, [("p", "r")]),
         (["p", 8], ["r", 4], 1, {"r": 7}, [("p", "r")]),
         (["q", "seq", 8], ["q", "mem", 6], 1, {}, []),
+        (["N", "p", 8], [1, "p", 4], 2, {}, []),  # a batch that has to be one
     ],
 )
 def test_symbols_of_one_size_are_found(tmp_path, first, second, axis, given, alike):

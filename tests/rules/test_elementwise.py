@@ -78,3 +78,13 @@ CASES = {
 @pytest.mark.parametrize(("text", "groups"), CASES.values(), ids=CASES)
 def test_groups(text: str, groups: list[str]) -> None:
     assert groups_of(text) == groups
+
+
+@pytest.mark.parametrize("mask", ["", ", m"])
+def test_outputs_that_nobody_reads_need_no_shape(mask: str) -> None:
+    """The old Dropout has a mask, about whose shape inference says nothing."""
+    text = f"""
+        (float[N,4] x) => (float[N,3] y) <float[4,6] w, float[6,3] v>
+        {{ h = MatMul(x, w) d{mask} = Dropout(h) y = MatMul(d, v) }}
+        """
+    assert groups_of(text, opset=9) == ["6 w.1 v.0"]
