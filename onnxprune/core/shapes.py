@@ -289,6 +289,8 @@ class _Walker:
         for raw, key in zip(node.proto.output, node.outputs, strict=True):
             if key and raw in inferred:
                 self.declare(key, inferred[raw])
+        if node.domain and any(out.shapes[k] is None for k in node.outputs if k):
+            self.infer_contrib(node)
         self.check_regrouping(node)
         self.check_window(node)
 
@@ -325,7 +327,7 @@ class _Walker:
                 self.disagree(node)
 
     def infer_contrib(self, node: Node) -> None:
-        """Ask plug-ins, then declared types, about operators without a schema here."""
+        """Ask rules, then declared types, about operators of whose shapes onnx says nothing."""
         found = infer_registered(self.out, node) or ()
         for position, key in enumerate(node.outputs):
             inferred = found[position] if position < len(found) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from onnxprune.rules import (
     attention,
     broadcast,
+    classical,
     concat,
     control_flow,
     conv,
@@ -31,6 +32,7 @@ from onnxprune.rules import (
 __all__ = [
     "attention",
     "broadcast",
+    "classical",
     "concat",
     "control_flow",
     "conv",
