@@ -41,10 +41,10 @@ class PlanGroup(BaseModel):
 
 
 class PlanLayout(BaseModel):
-    """How what a group keeps is laid out.
+    """How what a group keeps is laid out, or what a value keeps that is in no group.
 
     Attributes:
-        id: the group.
+        id: the group, or `value:` and the value.
         unread: removed atoms that stay in the file with zero weights, because a copy without them
             would cost more.
         order: the atom that stands at every place; None for the original order.

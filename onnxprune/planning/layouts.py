@@ -103,13 +103,13 @@ def describe_layout(layout: Layout) -> list[PlanLayout]:
     """Return a layout as it stands in a plan: by group, what is kept unread and the order."""
     deps = layout.deps
     found = []
-    for group in deps.groups:
-        unread = np.flatnonzero(layout.removed[group.atoms] & ~layout.cut[group.atoms])
-        held = layout.holds[group.atoms]
-        number = {int(a): i for i, a in enumerate(group.atoms)}
-        order = [number[int(a)] for a in held] if (held != group.atoms).any() else None
+    for name, atoms in _places(deps).items() if deps.hierarchy else ():
+        unread = np.flatnonzero(layout.removed[atoms] & ~layout.cut[atoms])
+        held = layout.holds[atoms]
+        number = {int(a): i for i, a in enumerate(atoms)}
+        order = [number[int(a)] for a in held] if (held != atoms).any() else None
         if len(unread) or order is not None:
-            found.append(PlanLayout(id=group.id, unread=unread.tolist(), order=order))
+            found.append(PlanLayout(id=name, unread=unread.tolist(), order=order))
     return found
 
 
@@ -130,21 +130,21 @@ def read_layout(
     Raises:
         PlanMismatchError: it does not fit the model.
     """
-    groups = {g.id: g for g in deps.groups}
+    places = _places(deps)
     cut = removed.copy()
     holds = np.arange(len(deps.roots))
     for entry in entries:
-        group = groups.get(entry.id)
-        size = -1 if group is None else group.size
+        atoms = places.get(entry.id)
+        size = -1 if atoms is None else len(atoms)
         order = entry.order if entry.order is not None else list(range(size))
-        if group is None or sorted(order) != list(range(size)):
+        if atoms is None or sorted(order) != list(range(size)):
             message = f"the plan lays out group '{printable(entry.id)}', which is not as it says"
             raise PlanMismatchError(message, hint="make a plan for this model")
-        if any(i < 0 or i >= size or not removed[group.atoms[i]] for i in entry.unread):
+        if any(i < 0 or i >= size or not removed[atoms[i]] for i in entry.unread):
             message = f"in group '{printable(entry.id)}', `unread` lists what is not removed"
             raise PlanMismatchError(message, hint="make a new plan")
-        cut[group.atoms[np.array(entry.unread, np.int64)]] = False
-        holds[group.atoms] = group.atoms[np.array(order, np.int64)]
+        cut[atoms[np.array(entry.unread, np.int64)]] = False
+        holds[atoms] = atoms[np.array(order, np.int64)]
     _check(deps, cut, holds)
     able = {n.outputs[0] for n in deps.graph.nodes if operands(deps, n)}
     if not able.issuperset(joined):
@@ -153,6 +153,27 @@ def read_layout(
         )
         raise PlanMismatchError(message, hint="the plan was edited; make a new one")
     return Layout(deps, removed, cut[deps.roots], holds, frozenset(joined))
+
+
+def _places(deps: Dependencies) -> dict[str, NDArray[np.int64]]:
+    """Return all label sets that may be laid out, by group, else by a value that they stand in.
+
+    What stands in no weight is in no group: a value that forks and forks again before it is read.
+    """
+    assert deps.hierarchy is not None
+    found = {g.id: g.atoms for g in deps.groups}
+    missing = np.zeros(len(deps.roots), bool)
+    missing[deps.hierarchy.above] = missing[deps.hierarchy.below] = True
+    missing[np.concatenate([*found.values(), np.zeros(1, np.int64)])] = False
+    for key, factors in deps.ctx.factors_of.items():
+        own = [deps.roots[f.labels].ravel() for f in factors if len(f.axes) == 1]
+        atoms = np.concatenate([*own, np.zeros(0, np.int64)])
+        atoms = atoms[np.sort(np.unique(atoms, return_index=True)[1])]
+        atoms = atoms[missing[atoms]]
+        if len(atoms):
+            found[f"value:{key}"] = atoms
+            missing[atoms] = False
+    return found
 
 
 def _check(deps: Dependencies, cut: Flags, holds: NDArray[np.int64]) -> None:

@@ -31,6 +31,9 @@ FOLDS = 4
 RELATED = 0.6
 """Mean correlation from which samples are relatives."""
 
+_ROUNDING = 1e-6
+"""What deviates less than this share of its largest value is a constant."""
+
 _BATCHES = 4
 """Wanted number of batches of a fold."""
 
@@ -73,9 +76,10 @@ def relatives(described: Array) -> Array:
     Args:
         described: a row per sample.
     """
+    described = described[:, np.isfinite(described).all(axis=0)]
     deviation = described.std(axis=0)
-    rows = described[:, deviation > 0]
-    rows = (rows - rows.mean(axis=0)) / rows.std(axis=0)
+    varies = deviation > _ROUNDING * np.abs(described).max(axis=0, initial=0.0)
+    rows = (described - described.mean(axis=0))[:, varies] / deviation[varies]
     rows /= np.linalg.norm(rows, axis=1, keepdims=True) + 1e-30
     distance = np.clip(1.0 - rows @ rows.T, 0.0, 2.0)
     np.fill_diagonal(distance, 0.0)
@@ -113,5 +117,5 @@ def _describe(program: Program, sites: Sequence[Site], samples: Sequence[Feed]) 
         for name, value in call(sample).items():
             rows = np.moveaxis(value, axes[name], -1)
             means.append(rows.reshape(-1, rows.shape[-1]).mean(axis=0, dtype=np.float64))
-        found.append(np.nan_to_num(np.concatenate(means)))
+        found.append(np.concatenate(means))
     return found

@@ -99,6 +99,17 @@ def inception() -> onnx.ModelProto:
     return net.model(net.node("MatMul", flat, net.weight(HIDDEN, 5)), 5)
 
 
+def nested() -> onnx.ModelProto:
+    """Make a value that forks, and forks again before any weight reads it."""
+    net = Net()
+    x = net.conv("x", 3, WIDTH)
+    above, below = net.node("Relu", x), net.node("Relu", net.node("Neg", x))
+    read = [net.conv(above, WIDTH, HIDDEN), net.conv(above, WIDTH, HIDDEN, 1)]
+    total = net.node("Add", net.node("Add", *read), net.conv(below, WIDTH, HIDDEN))
+    flat = net.node("Flatten", net.node("GlobalAveragePool", net.node("Relu", total)))
+    return net.model(net.node("MatMul", flat, net.weight(HIDDEN, 5)), 5)
+
+
 NETS: dict[str, Callable[[], onnx.ModelProto]] = {
     "residual": residual,
     "residual_opset9": lambda: residual(opset=9),

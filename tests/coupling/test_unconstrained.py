@@ -26,7 +26,7 @@ from onnxprune.planning.options import make_settings
 from onnxprune.planning.selection import make_plan
 from onnxprune.rewrite import rewrite
 from onnxprune.rewrite.selects import operands
-from onnxprune.testing.shared_channels import inception
+from onnxprune.testing.shared_channels import inception, nested
 from onnxprune.verification import verify_cut
 
 if TYPE_CHECKING:
@@ -125,6 +125,20 @@ def test_a_plan_is_replayed_to_the_byte(net: Path, tmp_path: Path) -> None:
     onnxprune.apply(net, plan, second)
     assert first.read_bytes() == second.read_bytes()
     assert onnxprune.verify(net, second, plan=plan).exact
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_values_without_weights_are_laid_out_with_the_others(seed: int, tmp_path: Path) -> None:
+    path, first, second, plan = (tmp_path / n for n in ("n.onnx", "a.onnx", "b.onnx", "plan.json"))
+    onnx.save(nested(), path)
+    report = onnxprune.prune(
+        path, first, ratio=0.5, criterion="random", seed=seed, coupling="unconstrained",
+        plan_out=plan,
+    )  # fmt: skip
+    assert report.verified is not None
+    assert report.verified.exact
+    onnxprune.apply(path, plan, second)
+    assert first.read_bytes() == second.read_bytes()
 
 
 def edit_order(data: dict) -> None:

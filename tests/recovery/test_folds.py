@@ -24,8 +24,12 @@ def test_copies_are_relatives_and_strangers_are_not(rng):
 
 def test_constant_descriptions_count_for_nothing(rng):
     rows = rng.normal(size=(8, 50))
-    wider = np.concatenate([rows, np.full((8, 5), 3.0)], axis=1)
+    tiny = 1e-41 * (np.arange(8)[:, None] > 6)
+    infinite = np.where(np.arange(8) > 6, np.inf, 1.0)[:, None]
+    rounding = 3.0 + 1e-9 * rng.normal(size=(8, 5))
+    wider = np.concatenate([rows, np.full((8, 5), 3.0), rounding, infinite], axis=1)
     np.testing.assert_array_equal(relatives(rows), relatives(wider))
+    assert len(relatives(np.concatenate([rows, tiny], axis=1))) == 8
 
 
 @pytest.mark.parametrize(
