@@ -47,7 +47,10 @@ def masked_model(
         node, position = contraction.node, contraction.position
         key = node.inputs[position]
         dtype = onnx.helper.tensor_dtype_to_np_dtype(deps.settings[0].dtypes[key])
-        if contraction.zero is None:
+        repeated = _repeated(deps, key, keep)
+        if contraction.zero is None and repeated is not None:
+            surgeon.mask_operand(node, position, repeated[0].astype(dtype), repeated[1])
+        elif contraction.zero is None:
             surgeon.compute_operand(node, position, [("Mul", [None, keep.astype(dtype)])])
         else:
             surgeon.select_operand(node, position, keep, contraction.zero, dtype)
@@ -56,3 +59,21 @@ def masked_model(
         nothing = np.zeros((), dtype)
         surgeon.compute_operand(branch.node, branch.position, [("Mul", [None, nothing])])
     return surgeon.export()
+
+
+def _repeated(
+    deps: Dependencies, key: str, keep: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], int] | None:
+    """Return one period of a mask and its axis where it repeats along one of varying size.
+
+    Heads that are merged into a batch of any size make such masks.
+    """
+    varying = [a for a, n in enumerate(keep.shape) if n > 1 and deps.settings[0].is_dynamic(key, a)]
+    if len(varying) != 1:
+        return None
+    [axis] = varying
+    rows = np.moveaxis(keep, axis, 0)
+    for period in (p for p in range(1, len(rows)) if len(rows) % p == 0):
+        if (rows.reshape(-1, period, *rows.shape[1:]) == rows[:period]).all():
+            return np.moveaxis(rows[:period], 0, axis), axis
+    return None

@@ -159,6 +159,41 @@ class Surgeon:
             value = output
         twin.inputs[position] = value
 
+    def mask_operand(self, node: Node, position: int, mask: np.ndarray, axis: int) -> None:
+        """Multiply an input by a mask that repeats along an axis whose size depends on the input.
+
+        Args:
+            node: the consumer.
+            position: the input.
+            mask: one period of the mask, of the rank of the input.
+            axis: the axis along which it repeats.
+        """
+        graph, twin = self._nodes[node.scope, node.index]
+        value = twin.inputs[position]
+        stem = f"{value.name}_masked"
+        size = mask.shape[axis]
+        ones = [self.constant(stem, np.ones(n, np.int64)) for n in (axis, mask.ndim - axis - 1)]
+        steps: list[tuple[str, dict[str, int], list[Any]]] = [
+            ("Shape", {}, [value]),
+            ("Gather", {"axis": 0}, [None, np.array([axis], np.int64)]),
+            ("Div", {}, [None, np.array([size], np.int64)]),
+            ("Concat", {"axis": 0}, [ones[0], None, ones[1]]),
+            ("Tile", {}, [mask, None]),
+            ("Mul", {}, [value, None]),
+        ]
+        place = next(i for i, n in enumerate(graph.nodes) if n is twin)
+        last: gs.Tensor | None = None
+        for op, attributes, operands in steps:
+            inputs = [
+                last if o is None else self.constant(stem, o) if isinstance(o, np.ndarray) else o
+                for o in operands
+            ]
+            last = gs.Variable(self.unique(stem))
+            made = gs.Node(op, last.name, attributes, inputs=inputs, outputs=[last])
+            graph.nodes.insert(place, made)
+            place += 1
+        twin.inputs[position] = last
+
     def select_operand(
         self, node: Node, position: int, keep: np.ndarray, zero: int, dtype: np.dtype[Any]
     ) -> None:

@@ -51,6 +51,43 @@ def test_attention_keeps_its_old_scale_when_head_sizes_shrink(prune_exactly: Pru
     assert pruned.initializer("wo").shape == (4, 6)
 
 
+def test_heads_merged_into_a_batch_of_any_size_lose_different_channels(
+    prune_exactly: Prune,
+) -> None:
+    model = build(
+        """
+        agraph (float[N, 5, 6] x) => (float[N, 5, 6] y)
+        <int64[4] heads = {-1, 5, 3, 4}, int64[3] merged = {-1, 5, 4},
+         int64[4] apart = {-1, 3, 5, 4}, int64[3] flat = {-1, 5, 12}> {
+          q = MatMul(x, wq)
+          k = MatMul(x, wk)
+          v = MatMul(x, wv)
+          q4 = Reshape(q, heads)
+          k4 = Reshape(k, heads)
+          v4 = Reshape(v, heads)
+          qt = Transpose<perm = [0, 2, 1, 3]>(q4)
+          kt = Transpose<perm = [0, 2, 1, 3]>(k4)
+          vt = Transpose<perm = [0, 2, 1, 3]>(v4)
+          qm = Reshape(qt, merged)
+          km = Reshape(kt, merged)
+          vm = Reshape(vt, merged)
+          ks = Transpose<perm = [0, 2, 1]>(km)
+          raw = MatMul(qm, ks)
+          p = Softmax<axis = -1>(raw)
+          om = MatMul(p, vm)
+          o4 = Reshape(om, apart)
+          ot = Transpose<perm = [0, 2, 1, 3]>(o4)
+          o = Reshape(ot, flat)
+          y = MatMul(o, wo)
+        }""",
+        wq=(6, 12), wk=(6, 12), wv=(6, 12), wo=(12, 6),
+    )  # fmt: skip
+    pruned = prune_exactly(model, 0.3)
+    removed = pruned.removed("wq", 1)
+    assert len(removed) == 3
+    assert len({i % 4 for i in removed}) > 1
+
+
 def test_mean_over_channels_divides_by_the_old_number(prune_exactly: Prune) -> None:
     model = build(
         """
@@ -276,7 +313,7 @@ def test_unequal_split_gets_explicit_sizes(prune_exactly: Prune) -> None:
         w1=np.concatenate([np.ones((4, 3, 1)), np.full((4, 3, 1), 9.0)]).astype(np.float32),
         w2=(2, 4, 1), w3=(2, 4, 1),
     )  # fmt: skip
-    pruned = prune_exactly(model, 0.25)
+    pruned = prune_exactly(model, 0.4)
     sizes = pruned.initializer(pruned.nodes("Split")[0].input[1])
     assert sizes.sum() == 6
 
