@@ -136,8 +136,12 @@ def _useful(deps: Dependencies, forks: list[Fork]) -> list[Fork]:
         possible = True
         for places, output in zip(fork.uses, outputs[fork.value], strict=True):
             roots = roots_along(deps, output, fork.axis)
-            possible &= roots is not None and not unable[roots].any()
+            possible &= roots is not None
             if roots is not None:
+                # What is above stays where this does: who reads it there must ignore it as well.
+                here = np.zeros(len(unable), bool)
+                here[roots] = True
+                possible &= not (unable & deps.hierarchy.upwards(here)).any()
                 shown = np.where(idle[roots], -1, roots)
                 together.setdefault(shown.tobytes(), []).extend(places)
         if possible and len(together) + (fork.value in read) > 1:

@@ -57,6 +57,11 @@ def test_giving_back_comes_to_an_end(seed: int, tmp_path: Path) -> None:
     assert check_seed(seed, tmp_path, "unconstrained") == "exact"
 
 
+def test_a_body_that_reads_a_stream_with_a_computed_weight(tmp_path: Path) -> None:
+    """It cannot be given zeros, so nothing that it reads may stay once it has left."""
+    assert check_seed(7_243, tmp_path, "unconstrained") == "exact"
+
+
 def test_a_computed_weight_whose_inputs_are_its_outputs(tmp_path: Path) -> None:
     """It cannot be given zeros, so its consumer's input channels leave everywhere or nowhere."""
     assert check_seed(20_702, tmp_path, "unconstrained") == "exact"
