@@ -128,6 +128,10 @@ class CostTable:
         self._copies: dict[str, Copying] = {}
         self._steps: dict[str, Steps] = {}
 
+    def knows(self, items: Iterable[Layer | Copy]) -> bool:
+        """Tell whether all of them were tried on the provider."""
+        return all(item.key in self.measured for item in items)
+
     def fill(self, items: Iterable[Layer | Copy]) -> int:
         """Measure what is not known yet; return how much that was."""
         missing = {i.key: i for i in items if i.key not in self.measured}

@@ -10,6 +10,7 @@ from onnxprune.costs.align import choose_alignment
 from onnxprune.costs.collect import look_up
 from onnxprune.costs.network import layers_of
 from onnxprune.errors import InvalidConfigError, NothingToPruneError, printable
+from onnxprune.pipeline.copycosts import with_costs
 from onnxprune.planning.options import make_settings
 from onnxprune.planning.plans import make_draft
 from onnxprune.providers.spec import parse_spec
@@ -120,6 +121,7 @@ def make(
         ProviderUnavailableError: latency cannot be measured on the provider.
     """
     settings = make_settings(options, samples=samples is not None)
+    settings = with_costs(analysis, settings, options)
 
     def carry_out(chosen: Settings) -> Made:
         if samples is None:

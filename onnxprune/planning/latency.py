@@ -16,8 +16,10 @@ from onnxprune.core.cuts import Cuts
 from onnxprune.core.graph import INTERNAL, SELECT
 from onnxprune.core.macs import mac_terms
 from onnxprune.core.selects import selects
+from onnxprune.costs import DefaultCosts
 from onnxprune.costs.layer import ITEM_BYTES, Copy
 from onnxprune.costs.network import DTYPES, layer_of
+from onnxprune.costs.table import copies_of
 from onnxprune.rewrite.selects import operands
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     from onnxprune.core.graph import Node
     from onnxprune.core.labels import LabelArray
     from onnxprune.core.layout import Layout
-    from onnxprune.costs import Copying, LayerCosts
+    from onnxprune.costs import Copying, Layer, LayerCosts
+    from onnxprune.costs.table import CostTable
 
     Flags = NDArray[np.bool_]
     Price = Callable[[Flags, Cuts], float]
@@ -97,6 +100,11 @@ class LatencyModel:
     Args:
         deps: the analysis.
         costs: the table.
+
+    Attributes:
+        edges: the Selects at which a consumer may lose channels of its own.
+        layers: the layers whose times were asked for.
+        kinds: the same of copies, each of all the channels of a value.
     """
 
     def __init__(self, deps: Dependencies, costs: LayerCosts) -> None:
@@ -108,6 +116,8 @@ class LatencyModel:
         self._forks: dict[str, list[Edge]] = {}
         for edge in self.edges:
             self._forks.setdefault(edge.value, []).append(edge)
+        self.layers: list[Layer] = []
+        self.kinds: list[Copy] = []
         self._prices: list[Price] = []
         touched: list[LabelArray] = []
         for node in deps.graph.nodes:
@@ -142,6 +152,7 @@ class LatencyModel:
         costs = self._costs
         layer = layer_of(node, self._shapes, self._old_size, self._constants)
         if layer is not None:
+            self.layers.append(layer)
             over = costs.over(layer)
 
             def of_layer(_cut: Flags, cuts: Cuts) -> float:
@@ -174,10 +185,10 @@ class LatencyModel:
     def _copying(self, key: str, axis: int, *, between: bool) -> Copying:
         shape = self._shapes.shape(key) or ()
         size = shape[axis]
-        return self._costs.copying(
-            Copy("Gather", self._dtype(key), prod(shape[:axis]), shape[axis + 1 :], size, size,
-                 between=between and axis == 1)
-        )  # fmt: skip
+        kind = Copy("Gather", self._dtype(key), prod(shape[:axis]), shape[axis + 1 :], size, size,
+                    between=between and axis == 1)  # fmt: skip
+        self.kinds.append(kind)
+        return self._costs.copying(kind)
 
     def _copies_of(self, forks: Sequence[Edge]) -> Price:
         """Return what prices the copies of a value.
@@ -257,6 +268,18 @@ class LatencyModel:
         """Return the time of a network as it is laid out."""
         saved = self.joins(layout.cut) if layout.joined else {}
         return self.total(layout.cut) - sum(saved.get(name, 0.0) for name in layout.joined)
+
+
+def demanded(deps: Dependencies, table: CostTable) -> list[Layer | Copy]:
+    """Return the layers and copies whose times price any cut of a network, for a table to measure.
+
+    Args:
+        deps: the unconstrained analysis.
+        table: knows at which widths.
+    """
+    model = LatencyModel(deps, DefaultCosts())
+    found = [item for layer in model.layers for item in table.demand(layer)]
+    return [*found, *(item for kind in model.kinds for item in copies_of(kind))]
 
 
 def _near_convolutions(deps: Dependencies) -> tuple[set[str], set[str]]:

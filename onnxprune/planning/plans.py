@@ -243,16 +243,19 @@ def _rewrite(analysis: Analysis, layout: Layout | NDArray[np.bool_]) -> Rewritte
 
 
 def with_layout(
-    analysis: Analysis, plan: PrunePlan, *, max_copies: int | None = None
+    analysis: Analysis, plan: PrunePlan, settings: Settings
 ) -> tuple[PrunePlan, Layout]:
     """Lay out what a plan leaves, and write that into the plan.
 
     Args:
         analysis: the model.
         plan: the plan.
-        max_copies: most copies that may be added.
+        settings: most copies that may be added, and what they cost.
     """
-    layout = make_layout(analysis.deps, analysis.removed_labels(plan), max_copies=max_copies)
+    layout = make_layout(
+        analysis.deps, analysis.removed_labels(plan), max_copies=settings.max_copies,
+        costs=settings.layer_costs,
+    )  # fmt: skip
     if analysis.coupling == "constrained":
         return plan, layout
     before, after = analysis.cost(), analysis.cost(layout.cut)
@@ -292,7 +295,7 @@ def _without_what_cannot_follow(
             message = f"nothing can be removed: no group can follow a cut ({why})"
             raise NothingToPruneError(message) from error
         removed = analysis.removed_labels(plan)
-        plan, layout = with_layout(analysis, plan, max_copies=settings.max_copies)
+        plan, layout = with_layout(analysis, plan, settings)
         try:
             return Draft(plan, removed, layout.cut, _rewrite(analysis, layout), dict(dropped))
         except PlanMismatchError as error:

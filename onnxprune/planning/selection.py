@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from onnxprune.analysis import Analysis
     from onnxprune.core.dependencies import Group, ParameterSlice
+    from onnxprune.costs import LayerCosts
     from onnxprune.costs.network import NetworkCosts
 
 DEFAULT_ALLOCATION = "uniform"
@@ -47,6 +48,8 @@ class Settings:
         max_copies: most copies of channels that may be added, None for as many as pay.
         costs: what the network takes on a provider, for a target on latency.
         align_source: where the alignment is known from, "" when it was given.
+        layer_costs: what layers and copies take, to lay out unconstrained plans; None to estimate.
+        costs_source: where that is known from.
         depth: how many residual branches leave as wholes, "auto" where they compete with channels.
     """
 
@@ -62,6 +65,8 @@ class Settings:
     max_copies: int | None = None
     costs: NetworkCosts | None = None
     align_source: str = ""
+    layer_costs: LayerCosts | None = None
+    costs_source: str = ""
     depth: int | Literal["auto"] = 0
 
 
@@ -364,6 +369,8 @@ def describe_settings(settings: Settings, allocation: str) -> dict[str, Any]:
         found["max_group_ratio"] = settings.limits.max_group_ratio
     if settings.align_source:
         found["align_source"] = settings.align_source
+    if settings.costs_source:
+        found["costs_source"] = settings.costs_source
     if settings.depth:
         found["depth"] = settings.depth
     if settings.allow_approximate:

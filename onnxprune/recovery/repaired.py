@@ -81,7 +81,7 @@ def draft_with_samples(
         )  # fmt: skip
         repaired = repaired_analysis(analysis, found)
         plan = _with_repairs(found, file_name)
-        plan, _ = with_layout(analysis, plan, max_copies=settings.max_copies)
+        plan, _ = with_layout(analysis, plan, settings)
         try:
             draft = draft_of(repaired, plan, original=analysis)
         except PlanMismatchError as error:

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from onnxprune.analysis import analyze_model
+from onnxprune.analysis.expansion import expand
 from onnxprune.bench.profile import profile_model
 from onnxprune.core.shapes import concretize
 from onnxprune.costs.align import choose_alignment
 from onnxprune.costs.collect import identity_of, open_collection
 from onnxprune.costs.network import layers_of, price_network
 from onnxprune.errors import InvalidConfigError
+from onnxprune.planning.latency import demanded
 from onnxprune.providers.emulator import emulation
 from onnxprune.providers.spec import parse_spec
 from onnxprune.report.document import TOOL, Document
@@ -114,6 +116,9 @@ def calibrate(
         layers = layers_of(graph, shapes)
         alignment = choose_alignment(layers.values(), collection.table, spec)
         network = price_network(graph, shapes, collection.table, profile.node_us)
+        free = expand(analysis)
+        if free.forks:
+            collection.table.fill(demanded(free.deps, collection.table))
         priced = [n for n in network.nodes if n.surface is not None]
         entries.append(
             ModelCosts(
