@@ -46,7 +46,8 @@ def order(
     from onnxprune.cli.console import STDOUT, show, write_document  # noqa: PLC0415
     from onnxprune.cli.progress import showing_progress  # noqa: PLC0415
     from onnxprune.io.outfile import check_destination  # noqa: PLC0415
-    from onnxprune.report.streams import OrderReport, stream_lines, stream_picture  # noqa: PLC0415
+    from onnxprune.report.streampicture import stream_picture  # noqa: PLC0415
+    from onnxprune.report.streams import stream_lines  # noqa: PLC0415
 
     wanted = collect(options)
     if wanted.get("coupling") == "constrained":
@@ -56,12 +57,11 @@ def order(
         for path in (svg, json_path):
             if path is not None and path != STDOUT:
                 check_destination(path, source.identities)
-        entries = pipeline.order(source, plan=plan_path, dims=dims, progress=progress, **wanted)
+        report = pipeline.order(source, plan=plan_path, dims=dims, progress=progress, **wanted)
     if svg is not None:
-        write_document(stream_picture(entries), svg, source.identities)
+        write_document(stream_picture(report), svg, source.identities)
     if json_path is not None:
-        report = OrderReport(streams=entries)
         write_document(report.to_json(), json_path, source.identities)
     if STDOUT not in (svg, json_path):
-        for line in stream_lines(entries):
+        for line in stream_lines(report):
             show(line)

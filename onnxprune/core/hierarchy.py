@@ -68,6 +68,14 @@ class Hierarchy:
         """Return some sets and all above them."""
         return self._spread(flags, self.below, self.above)
 
+    def with_idle(self, cut: Flags) -> Flags:
+        """Return a cut in which sets that nothing needs are there as long as what is above.
+
+        So no copy is made to be rid of them.
+        """
+        pairs = self.idle[self.below]
+        return cut & ~self._spread(~cut, self.above[pairs], self.below[pairs])
+
     @staticmethod
     def _spread(flags: Flags, start: LabelArray, end: LabelArray) -> Flags:
         flags = flags.copy()

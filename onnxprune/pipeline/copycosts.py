@@ -17,28 +17,41 @@ if TYPE_CHECKING:
     from onnxprune.planning.options import PlanOptions
     from onnxprune.planning.selection import Settings
 
-__all__ = ["with_costs"]
+__all__ = ["measured_costs", "with_costs"]
 
 
 def with_costs(free: Analysis, settings: Settings, options: PlanOptions) -> Settings:
-    """Return settings with what was measured on the provider, if that is all of a model's layers.
-
-    Estimates and measurements do not mix: one that is missing leaves it to the estimates.
+    """Return settings with what was measured on the provider, see `measured_costs`.
 
     Args:
         free: an analysis; a constrained one copies nothing, and needs no costs.
         settings: how to choose.
         options: the provider and threads to be fast with.
     """
-    if free.coupling == "constrained":
-        return settings
+    table, source = measured_costs(free, options)
+    return settings if table is None else replace(settings, layer_costs=table, costs_source=source)
+
+
+def measured_costs(free: Analysis, options: PlanOptions) -> tuple[CostTable | None, str]:
+    """Return what was measured on the provider, if that is all of a model's layers and copies.
+
+    Estimates and measurements do not mix: one that is missing leaves it to the estimates.
+
+    Args:
+        free: an analysis; a constrained one copies nothing, and needs no costs.
+        options: the provider and threads to be fast with.
+
+    Returns:
+        The table and where it is from, or None and "".
+    """
+    known = any((cache_directory() / "costs").glob("*.json"))
+    if free.coupling == "constrained" or not known:
+        return None, ""
     spec, threads = parse_spec(options.get("provider") or "cpu"), options.get("threads", 1)
-    if not any((cache_directory() / "costs").glob("*.json")):
-        return settings
     table = _known(spec.text, threads)
     if table is None or not table.knows(demanded(free.deps, table)):
-        return settings
-    return replace(settings, layer_costs=table, costs_source=f"measured on {spec.text}")
+        return None, ""
+    return table, f"measured on {spec.text}"
 
 
 @lru_cache(maxsize=4)

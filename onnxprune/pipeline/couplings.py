@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from onnxprune.analysis.expansion import couple, expand
 from onnxprune.errors import NothingToPruneError
+from onnxprune.pipeline.copycosts import measured_costs
 from onnxprune.pipeline.drop import measure_drop
-from onnxprune.planning.segments import choose_forks
+from onnxprune.planning.segments import CLEARLY, choose_forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from onnxprune.analysis import Analysis
     from onnxprune.fidelity import Judge
     from onnxprune.pipeline.drafting import Made
+    from onnxprune.planning.options import PlanOptions
     from onnxprune.planning.selection import Settings
     from onnxprune.stages import Stages
 
@@ -23,12 +25,15 @@ _CLEARLY = 0.05
 """Share of what the constrained draft loses by which an unconstrained one has to lose less."""
 
 
-def couplings(analysis: Analysis, settings: Settings, *, judged: bool) -> list[Analysis]:
+def couplings(
+    analysis: Analysis, settings: Settings, options: PlanOptions, *, judged: bool
+) -> list[Analysis]:
     """Return the analyses to draft plans with, the constrained one first.
 
     Args:
         analysis: the constrained analysis, or an unconstrained one, which is the only one then.
         settings: how to choose.
+        options: the provider and threads to be fast with.
         judged: whether drafts can be judged, so that several may be tried.
 
     Raises:
@@ -38,10 +43,11 @@ def couplings(analysis: Analysis, settings: Settings, *, judged: bool) -> list[A
         return [couple(analysis, "constrained")]
     if settings.coupling == "unconstrained" or analysis.coupling == "unconstrained":
         return [couple(analysis, "unconstrained")]
+    free = expand(analysis)
     if judged:
-        free = expand(analysis)
         return [analysis, free] if free.forks else [analysis]
-    values = choose_forks(analysis, settings.target)
+    costs, _ = measured_costs(free, options)
+    values = choose_forks(free, settings.target, costs=costs)
     return [expand(analysis, values=values) if values else analysis]
 
 
@@ -52,8 +58,11 @@ def least_drop(
     *,
     beside: Path,
     stages: Stages,
+    time: Callable[[Made], float] | None = None,
 ) -> Made:
     """Return the draft that loses least; a later choice has to be clearly better.
+
+    Where all drafts meet a budget, one that clearly takes longer by prediction is none of them.
 
     Args:
         choices: analyses to try.
@@ -61,20 +70,28 @@ def least_drop(
         judge: tells what was lost.
         beside: drafts are written into a temporary directory beside this path.
         stages: times the measuring.
+        time: predicts the time of a draft, None where drafts need not be as fast as each other.
 
     Raises:
         NothingToPruneError: with none of them anything can leave.
     """
     if len(choices) == 1:
         return draft(choices[0])
-    best: tuple[float, Made] | None = None
+    drafts: list[Made] = []
     refused: NothingToPruneError | None = None
     for choice in choices:
         try:
-            made = draft(choice)
+            drafts.append(draft(choice))
         except NothingToPruneError as error:
             refused = refused or error
-            continue
+    if time is not None and drafts:
+        times = [time(made) for made in drafts]
+        limit = min(times) * (1 + CLEARLY)
+        drafts = [made for made, us in zip(drafts, times, strict=True) if us <= limit]
+    if len(drafts) == 1:
+        return drafts[0]
+    best: tuple[float, Made] | None = None
+    for made in drafts:
         drop = measure_drop(made, judge, beside=beside, stages=stages)
         if best is None or drop < best[0] - _CLEARLY * abs(best[0]):
             best = drop, made

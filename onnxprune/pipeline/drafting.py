@@ -125,12 +125,14 @@ def make(
 
     def carry_out(chosen: Settings) -> Made:
         if samples is None:
-            return Made(analysis, make_draft(analysis, chosen, data_name=data_name))
+            draft = make_draft(analysis, chosen, data_name=data_name)
+            return Made(analysis, replace(draft, costs=chosen.layer_costs))
         found = draft_with_samples(
             analysis, chosen, samples.fit, recovery=recovery, file_name=weights_name,
             progress=progress,
         )  # fmt: skip
-        return Made(found.analysis, found.draft, found.file_content())
+        draft = replace(found.draft, costs=chosen.layer_costs)
+        return Made(found.analysis, draft, found.file_content())
 
     spec, threads = parse_spec(options.get("provider") or "cpu"), options.get("threads", 1)
     align = options.get("align")

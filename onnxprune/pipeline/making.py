@@ -10,6 +10,7 @@ from onnxprune.analysis.expansion import couple
 from onnxprune.calibration import DEFAULT_SAMPLES
 from onnxprune.errors import InvalidConfigError
 from onnxprune.io.outfile import check_destination
+from onnxprune.pipeline.copycosts import measured_costs
 from onnxprune.pipeline.couplings import couplings
 from onnxprune.pipeline.drafting import SampleOptions, make
 from onnxprune.pipeline.loading import ModelLike, analyze
@@ -17,7 +18,8 @@ from onnxprune.pipeline.output import plan_of, write_plan
 from onnxprune.planning.layouts import read_layout
 from onnxprune.planning.options import PlanOptions, make_settings, requested
 from onnxprune.planning.plans import check_plan
-from onnxprune.report.streams import StreamEntry, stream_entries
+from onnxprune.planning.predictions import predict
+from onnxprune.report.streams import OrderReport, stream_entries
 from onnxprune.stages import Progress, Stages
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ def plan(
         message = "a plan made with samples has repaired weights, which lie beside its file"
         raise InvalidConfigError(message, hint="give it a file, or recovery none")
     with stages.stage("analyze"):
-        [analysis] = couplings(analyze(model, dims=dims), settings, judged=False)
+        [analysis] = couplings(analyze(model, dims=dims), settings, options, judged=False)
     if output is not None:
         check_destination(Path(output), analysis.model.identities)
     collected = given.collect(analysis, seed=options.get("seed", 0))
@@ -98,8 +100,8 @@ def order(
     dims: Mapping[str, int] | None = None,
     progress: Progress | None = None,
     **options: Unpack[PlanOptions],
-) -> list[StreamEntry]:
-    """Show what the consumers of every stream read of it, and in which order it stands.
+) -> OrderReport:
+    """Show what the consumers of every stream read of it, in which order it stands, and the time.
 
     Args:
         model: a model, its file, or its analysis.
@@ -124,4 +126,6 @@ def order(
         check_plan(analysis, wanted)
         removed = analysis.removed_labels(wanted)
         layout = read_layout(analysis.deps, removed, wanted.layout or (), wanted.joined or ())
-    return stream_entries(analysis, layout)
+        costs, _ = measured_costs(analysis, options)
+        times = predict(analysis, wanted, costs=costs) if analysis.forks else {}
+    return OrderReport(streams=stream_entries(analysis, layout), predicted_us=times)

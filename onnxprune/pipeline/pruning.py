@@ -9,12 +9,14 @@ from onnxprune.analysis import Analysis
 from onnxprune.calibration import DEFAULT_SAMPLES
 from onnxprune.errors import NothingToPruneError
 from onnxprune.fidelity import Judge
+from onnxprune.pipeline.copycosts import measured_costs
 from onnxprune.pipeline.couplings import couplings, least_drop
 from onnxprune.pipeline.drafting import Made, SampleOptions, make
 from onnxprune.pipeline.drop import check_drop, search_drop
 from onnxprune.pipeline.loading import ModelLike, analyze, load
 from onnxprune.pipeline.output import Output, as_path, carry_out
 from onnxprune.planning.options import PlanOptions, make_settings, requested
+from onnxprune.planning.predictions import predicted_us
 from onnxprune.stages import Progress, Stages
 from onnxprune.verification import runnable_recipe
 
@@ -101,7 +103,8 @@ def prune(  # noqa: PLR0913  # as the command
     judge = Judge(loaded, () if collected is None else collected.held, metric or "")
     judge.begin()
     with stages.stage("analyze"):
-        choices = couplings(analysis, settings, judged=bool(judge.held or judge.metric))
+        choices = couplings(analysis, settings, target, judged=bool(judge.held or judge.metric))
+        costs, _ = measured_costs(choices[-1], target)
 
     def trial(wanted: PlanOptions) -> Made:
         def draft(choice: Analysis) -> Made:
@@ -112,7 +115,13 @@ def prune(  # noqa: PLR0913  # as the command
                     data_name=f"{out.path.name}.data", progress=step,
                 )  # fmt: skip
 
-        return least_drop(choices, draft, judge, beside=out.path, stages=stages)
+        def time(made: Made) -> float:
+            return predicted_us(made.analysis, made.draft.plan, costs)
+
+        budget = settings.target.metric != "ratio"
+        return least_drop(
+            choices, draft, judge, beside=out.path, stages=stages, time=time if budget else None
+        )
 
     steps: list[SearchStep] | None = None
     try:

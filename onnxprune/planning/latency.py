@@ -6,7 +6,7 @@ from the one before changes the price of few of them, so trying many is cheap.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from onnxprune.costs import DefaultCosts
 from onnxprune.costs.layer import ITEM_BYTES, Copy
 from onnxprune.costs.network import DTYPES, layer_of
 from onnxprune.costs.table import copies_of
-from onnxprune.rewrite.selects import operands
+from onnxprune.rewrite.selects import operands, wanted_indices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -183,12 +183,15 @@ class LatencyModel:
         return DTYPES.get(self._shapes.dtypes.get(key, 0), "float32")
 
     def _copying(self, key: str, axis: int, *, between: bool) -> Copying:
-        shape = self._shapes.shape(key) or ()
-        size = shape[axis]
-        kind = Copy("Gather", self._dtype(key), prod(shape[:axis]), shape[axis + 1 :], size, size,
-                    between=between and axis == 1)  # fmt: skip
+        kind = self._kind(key, axis, between=between)
         self.kinds.append(kind)
         return self._costs.copying(kind)
+
+    def _kind(self, key: str, axis: int, *, between: bool) -> Copy:
+        shape = self._shapes.shape(key) or ()
+        size = shape[axis]
+        return Copy("Gather", self._dtype(key), prod(shape[:axis]), shape[axis + 1 :], size, size,
+                    between=between and axis == 1)  # fmt: skip
 
     def _copies_of(self, forks: Sequence[Edge]) -> Price:
         """Return what prices the copies of a value.
@@ -266,8 +269,31 @@ class LatencyModel:
 
     def of(self, layout: Layout) -> float:
         """Return the time of a network as it is laid out."""
-        saved = self.joins(layout.cut) if layout.joined else {}
-        return self.total(layout.cut) - sum(saved.get(name, 0.0) for name in layout.joined)
+        cut = layout.cut
+        saved = self.joins(cut) if layout.joined else {}
+        behind = {
+            select.outputs[0]
+            for node in self._deps.graph.nodes
+            if node.output(0) in layout.joined
+            for select in operands(self._deps, node).values()
+        }
+        runs = sum(
+            self._saved_by_run(edges[0], layout)
+            for edges in self.copies(cut).values()
+            if edges[0].node.outputs[0] not in behind
+        )
+        return self.total(cut) - sum(saved.get(name, 0.0) for name in layout.joined) - runs
+
+    def _saved_by_run(self, edge: Edge, layout: Layout) -> float:
+        """Return what a copy takes less if it is a run of channels, as it is laid out."""
+        cuts = Cuts(self._deps.ctx, layout.slots, self._shapes)
+        wanted = wanted_indices(cuts, edge.value, edge.node.outputs[0], edge.axis)
+        if wanted is None or (np.diff(wanted) != 1).any():
+            return 0.0
+        gather = self._kind(edge.value, edge.axis, between=False)
+        times = [self._costs.copying(k) for k in (gather, replace(gather, op="Slice"))]
+        before, after = (t.us(0, len(wanted)) for t in times)
+        return max(before - after, 0.0)
 
 
 def demanded(deps: Dependencies, table: CostTable) -> list[Layer | Copy]:

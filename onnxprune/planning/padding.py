@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -37,9 +37,17 @@ class Padding:
         deps: the analysis.
         model: predicts the time.
         removed: flag per label set: what no consumer reads.
+        groups: ids of the groups that may be rounded, None for all.
     """
 
-    def __init__(self, deps: Dependencies, model: LatencyModel, removed: Flags) -> None:
+    def __init__(
+        self,
+        deps: Dependencies,
+        model: LatencyModel,
+        removed: Flags,
+        groups: Collection[str] | None = None,
+    ) -> None:
+        self._groups = groups
         self._deps, self._model, self._removed = deps, model, removed
         assert deps.hierarchy is not None
         self._hierarchy = deps.hierarchy
@@ -70,7 +78,12 @@ class Padding:
         """Return the label sets of groups that Selects stand above or below of."""
         sides = np.zeros(len(self._deps.roots), bool)
         sides[self._hierarchy.below] = True
-        return [g.atoms for g in self._deps.groups if g.follows or sides[g.atoms].all()]
+        return [
+            g.atoms
+            for g in self._deps.groups
+            if (self._groups is None or g.id in self._groups)
+            and (g.follows or sides[g.atoms].all())
+        ]
 
     def _rounded(self, cut: Flags, atoms: LabelArray) -> list[Flags]:
         """Return cuts with so much more of a group that what is kept is a multiple of a step.
@@ -126,7 +139,7 @@ class Padding:
         """
         while True:
             before = int(cut.sum())
-            cut &= ~self._hierarchy.upwards(~cut)
+            cut &= ~self._hierarchy.upwards(~self._hierarchy.with_idle(cut))
             for table in self._deps.balances:
                 flags = cut[table]
                 counts = flags.sum(axis=1)

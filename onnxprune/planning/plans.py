@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from onnxprune.analysis import Analysis
     from onnxprune.core.branches import Branch
     from onnxprune.core.layout import Layout
+    from onnxprune.costs import LayerCosts
     from onnxprune.planning.selection import Settings
 
 _MOST_DROPPED = 16
@@ -52,6 +53,7 @@ class Draft:
         rewritten: the pruned model, stamped with its provenance.
         dropped: groups that could not follow a cut and stay, with the reason.
         branches: residual branches that leave.
+        costs: what layers and copies cost where that was measured.
     """
 
     plan: PrunePlan
@@ -60,6 +62,7 @@ class Draft:
     rewritten: Rewritten
     dropped: Mapping[str, str]
     branches: tuple[Branch, ...] = ()
+    costs: LayerCosts | None = None
 
 
 def read_plan(path: Path) -> PrunePlan:

@@ -1,9 +1,10 @@
-"""Choose where consumers should drop channels of their own: where that is better than pruning less.
+"""Choose where consumers should drop channels of their own, without any samples.
 
-Freeing the consumers of a stream loses less of what they read and takes more time. Pruning a little
-less everywhere does the same. So both are put into one currency: a segment is set free if what it
-saves for its time is more than what a smaller ratio would save. What is lost is the share of the
-weights that read what leaves, as squared norms; time is predicted from the table of costs.
+Freeing the consumers of a stream loses less of what they read, and may take more time. How much a
+loss of weights means for accuracy is not known here, so time comes first: both couplings meet the
+target, the faster one by prediction sets the time, and streams are set free as long as that is kept
+to, those first that save most for their time. What is lost is the share of the weights that read
+what leaves, as squared norms.
 """
 
 from __future__ import annotations
@@ -14,62 +15,81 @@ from typing import TYPE_CHECKING
 import networkx as nx
 import numpy as np
 
-from onnxprune.analysis.expansion import expand
+from onnxprune.allocation import Target
 from onnxprune.core.labels import UnionFind
+from onnxprune.core.symmetry import find_streams
 from onnxprune.costs import DefaultCosts
 from onnxprune.criteria import ScoreContext, find_criterion
 from onnxprune.planning.latency import LatencyModel, find_edges
 from onnxprune.planning.padding import Padding
+from onnxprune.planning.selection import Settings, what_remains
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
-    from onnxprune.allocation import Target
     from onnxprune.analysis import Analysis
     from onnxprune.core.dependencies import Dependencies, Group
     from onnxprune.costs import LayerCosts
 
     Flags = NDArray[np.bool_]
 
-_LESS = 0.9
-"""Share of the ratio that gives the price of time."""
+CLEARLY = 0.03
+"""Share of a predicted time by which another has to be longer to count as longer."""
+
+_MOST = 0.95
+_CLOSE = 0.002
+"""Shares are found to within this."""
 
 
 def choose_forks(
-    analysis: Analysis, target: Target, *, costs: LayerCosts | None = None
+    free: Analysis, target: Target, *, costs: LayerCosts | None = None
 ) -> tuple[str, ...]:
     """Return the values whose consumers should drop channels of their own.
 
     Args:
-        analysis: the constrained analysis.
-        target: what to remove; a budget is taken for the ratio that reaches it about.
+        free: the unconstrained analysis.
+        target: what to remove.
         costs: what layers and copies cost, by default about that of the CPU provider.
     """
-    free = expand(analysis)
     segments = _segments(free)
     if not segments:
         return ()
-    ratio = _ratio(target, analysis.model.size_bytes)
-    trial = _Trial(free, costs or DefaultCosts())
-    base = trial.of(ratio, ())
-    less = trial.of(ratio * _LESS, ())
-    price = (base.loss - less.loss) / max(less.time - base.time, 1e-9)
-    chosen: list[str] = []
-    for segment in segments:
-        found = trial.of(ratio, segment.groups)
-        if base.loss - found.loss > price * max(found.time - base.time, 0.0):
-            chosen += segment.values
-    return tuple(value for value in free.forks if value in set(chosen))
+    trial = _Trial(free, costs or DefaultCosts(), target)
+    base, whole = trial.of([]), trial.of(segments)
+    limit = min(base.time, whole.time) * (1 + CLEARLY)
+    if base.time > limit or (whole.time <= limit and whole.loss <= base.loss):
+        return free.forks
+    alone = [trial.of([segment]) for segment in segments]
+    worth = [(_price(o, base), n) for n, o in enumerate(alone) if o.loss < base.loss]
+    chosen: list[_Segment] = []
+    best = base
+    for _, number in sorted(worth):
+        found = trial.of([*chosen, segments[number]])
+        if found.time <= limit and found.loss < best.loss:
+            chosen, best = [*chosen, segments[number]], found
+    values = {v for segment in chosen for v in segment.values}
+    return tuple(value for value in free.forks if value in values)
 
 
-def _ratio(target: Target, size_bytes: int) -> float:
-    """Return the share of every group that about meets a target (most cost is quadratic in it)."""
-    if target.metric == "ratio":
-        return target.amount
-    kept = target.amount / size_bytes if target.metric == "bytes" else 1 - target.amount
-    return float(np.clip(1 - np.sqrt(max(kept, 0.0)), 0.02, 0.95))
+def constrained_us(free: Analysis, removed_params: float, costs: LayerCosts) -> float:
+    """Return what a network takes by prediction if consumers lose channels together.
+
+    The faster one of two: any numbers of channels stay, or multiples of eight.
+
+    Args:
+        free: the unconstrained analysis.
+        removed_params: share of the parameters that leaves.
+        costs: what layers and copies cost.
+    """
+    target = Target("params", removed_params)
+    return min(_Trial(free, costs, target, step=step).of([]).time for step in (1, 8))
+
+
+def _price(found: _Outcome, base: _Outcome) -> float:
+    """Return the time for what is saved."""
+    return (found.time - base.time) / (base.loss - found.loss)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +99,12 @@ class _Segment:
     Attributes:
         values: their names.
         groups: the groups that consumers choose from.
+        following: the groups of their values.
     """
 
     values: tuple[str, ...]
     groups: frozenset[str]
+    following: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +126,21 @@ def _segments(free: Analysis) -> list[_Segment]:
     found = []
     for nodes in nx.connected_components(graph):
         values = {name for kind, name in nodes if kind == "value"}
-        groups = {name for kind, name in nodes if kind == "group"} - following
+        groups = frozenset(name for kind, name in nodes if kind == "group")
         ordered = tuple(v for v in free.forks if v in values)
-        found.append(_Segment(ordered, frozenset(groups)))
+        found.append(_Segment(ordered, groups - following, groups & following))
     return sorted(found, key=lambda s: free.forks.index(s.values[0]))
 
 
 class _Trial:
     """What is lost, and the time that remains, with some segments free and all others tied."""
 
-    def __init__(self, free: Analysis, costs: LayerCosts) -> None:
+    def __init__(self, free: Analysis, costs: LayerCosts, target: Target, *, step: int = 1) -> None:
+        self._step = step
+        self._free, self._target = free, target
+        self._low, self._high = 0.0, _MOST
         self._deps: Dependencies = free.deps
+        self._streams = find_streams(free.deps)
         self._model = LatencyModel(free.deps, costs)
         context = ScoreContext(free.deps, free.model.array)
         score = find_criterion("l2", samples=False).function
@@ -134,15 +160,46 @@ class _Trial:
         links.unite(hierarchy.above, hierarchy.below)
         return links.find(np.arange(len(self._deps.roots)))
 
-    def of(self, ratio: float, free: Collection[str]) -> _Outcome:
-        """Return the outcome at a ratio, where the groups named are free."""
+    def of(self, segments: Sequence[_Segment]) -> _Outcome:
+        """Return the outcome where the target is met and some segments are free."""
+        groups = frozenset[str]().union(*(s.groups for s in segments))
+        chosen = self._chosen(self._ratio(groups), groups)
+        removed = self._deps.removed_labels(chosen)
+        loss = float(self._weight[chosen].sum())
+        if not segments:  # no copies, and nothing that may be rounded
+            return _Outcome(loss, self._model.total(removed))
+        own = groups.union(*(s.following for s in segments))
+        cut = Padding(self._deps, self._model, removed, own).cheapest(self._streams)
+        return _Outcome(loss, self._model.total(cut) - sum(self._model.joins(cut).values()))
+
+    def _ratio(self, free: Collection[str]) -> float:
+        """Return the share of every group that meets the target, near the one found before."""
+        if self._target.metric == "ratio":
+            return self._target.amount
+        if not (self._misses(self._low, free) and not self._misses(self._high, free)):
+            self._low, self._high = 0.0, _MOST
+        low, high = self._low, self._high
+        while high - low > _CLOSE:
+            ratio = (low + high) / 2
+            low, high = (ratio, high) if self._misses(ratio, free) else (low, ratio)
+        self._low, self._high = max(0.0, high - 16 * _CLOSE), min(_MOST, high + 16 * _CLOSE)
+        return high
+
+    def _misses(self, ratio: float, free: Collection[str]) -> bool:
+        removed = self._deps.removed_labels(self._chosen(ratio, free))
+        return self._left(self._target, removed) > self._target.goal
+
+    def _left(self, target: Target, removed: Flags) -> float:
+        if target.metric != "latency":
+            return what_remains(self._free, Settings(target), removed)
+        return self._model.total(removed) / self._model.total(np.zeros_like(removed))
+
+    def _chosen(self, ratio: float, free: Collection[str]) -> NDArray[np.int64]:
+        """Return what leaves at a ratio, where the groups named are free."""
         atoms = [self._lowest(g.atoms, self._weight[g.atoms], ratio)
                  for g in self._groups if g.id in free]  # fmt: skip
         atoms += self._tied([g for g in self._groups if g.id not in free], ratio)
-        removed = self._deps.removed_labels(np.concatenate([np.zeros(0, np.int64), *atoms]))
-        cut = Padding(self._deps, self._model, removed).cheapest()
-        chosen = np.concatenate([np.zeros(0, np.int64), *atoms])
-        return _Outcome(float(self._weight[chosen].sum()), self._model.total(cut))
+        return np.concatenate([np.zeros(0, np.int64), *atoms])
 
     def _tied(self, groups: list[Group], ratio: float) -> list[NDArray[np.int64]]:
         """Remove whole channels of groups that have them in common."""
@@ -161,8 +218,10 @@ class _Trial:
             found += [np.array(columns[number]) for number in lowest.tolist()]
         return found
 
-    @staticmethod
     def _lowest(
-        atoms: NDArray[np.int64], values: NDArray[np.float64], ratio: float
+        self, atoms: NDArray[np.int64], values: NDArray[np.float64], ratio: float
     ) -> NDArray[np.int64]:
-        return atoms[np.argsort(values, kind="stable")[: int(ratio * len(atoms))]]
+        kept = min(
+            len(atoms), -(-(len(atoms) - int(ratio * len(atoms))) // self._step) * self._step
+        )
+        return atoms[np.argsort(values, kind="stable")[: len(atoms) - kept]]

@@ -261,6 +261,9 @@ class CopiesMade(Document):
         avoided: places at which some channels are not wanted and no copy is made, or one that
             another place needs as well.
         bytes_avoided: bytes that copies at these places would have written.
+        predicted_us: predicted time of a run in microseconds, of the `original`; `constrained`,
+            where consumers lose channels together and as many parameters stay; `naive`, with a copy
+            at every place; `upscale`, in the order of the published path heuristic; as `written`.
     """
 
     slices: int
@@ -268,6 +271,7 @@ class CopiesMade(Document):
     bytes: int
     avoided: int
     bytes_avoided: int
+    predicted_us: dict[str, float] = Field(default_factory=dict)
 
 
 class LatencyRound(Document):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from onnxprune.core.branches import dead_nodes
 from onnxprune.fidelity import Judgement
 from onnxprune.planning.latency import find_edges
+from onnxprune.planning.predictions import predict
 from onnxprune.report.analysis import count_nodes, count_params
 from onnxprune.report.frozen import frozen_entries
 from onnxprune.report.layers import layer_entries
@@ -127,6 +128,7 @@ def copies_made(analysis: Analysis, draft: Draft) -> CopiesMade:
         bytes=made,
         avoided=len(wanted) - len(copies),
         bytes_avoided=naive - made,
+        predicted_us=predict(analysis, draft.plan, costs=draft.costs),
     )
 
 

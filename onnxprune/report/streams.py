@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
-from xml.sax.saxutils import escape
 
 import numpy as np
 from pydantic import Field
@@ -13,7 +12,8 @@ from onnxprune.core.symmetry import find_streams
 from onnxprune.errors import printable
 from onnxprune.planning.latency import find_edges
 from onnxprune.report.document import Document
-from onnxprune.rewrite.selects import wanted_indices
+from onnxprune.report.tables import count
+from onnxprune.rewrite.selects import element_bytes, wanted_indices
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,6 +35,16 @@ _SAID: dict[str, str] = {
 }
 
 
+WAYS = {
+    "original": "predicted time of a run, not pruned",
+    "constrained": "consumers tied, as many parameters",
+    "naive": "a Gather at every place",
+    "upscale": "in the order of the path heuristic",
+    "written": "as it is written",
+}
+_WIDEST = max(len(text) for text in WAYS.values())
+
+
 class ConsumerEntry(Document):
     """What one consumer reads of a stream.
 
@@ -44,6 +54,8 @@ class ConsumerEntry(Document):
         before: channels it wants, as indices of the original.
         after: places at which they stand in the new order.
         how: how it gets them.
+        bytes: bytes that a copy for it writes in one run at the probe sizes, 0 without one; what
+            several consumers share counts for each.
     """
 
     value: str
@@ -51,6 +63,7 @@ class ConsumerEntry(Document):
     before: list[int]
     after: list[int]
     how: How
+    bytes: int = 0
 
 
 class StreamEntry(Document):
@@ -70,10 +83,17 @@ class StreamEntry(Document):
 
 
 class OrderReport(Document):
-    """What `order --json` writes."""
+    """What `order --json` writes.
+
+    Attributes:
+        streams: channels that may change places, and what consumers read of them.
+        predicted_us: predicted time of a run in microseconds, by how the plan is written; see
+            `CopiesMade`.
+    """
 
     format: Literal["onnxprune.order/1"] = "onnxprune.order/1"
     streams: list[StreamEntry] = Field(default_factory=list)
+    predicted_us: dict[str, float] = Field(default_factory=dict)
 
 
 def stream_entries(analysis: Analysis, layout: Layout) -> list[StreamEntry]:
@@ -90,6 +110,7 @@ def stream_entries(analysis: Analysis, layout: Layout) -> list[StreamEntry]:
         for key in node.inputs:
             readers.setdefault(key, []).append(node.name)
     edges = find_edges(deps)
+    width = element_bytes(deps)
     found = []
     for stream in find_streams(deps):
         place = np.full(len(deps.roots), -1)
@@ -102,13 +123,17 @@ def stream_entries(analysis: Analysis, layout: Layout) -> list[StreamEntry]:
             wanted = np.unique(columns[(columns >= 0) & ~layout.removed[edge.below]])
             if not (columns >= 0).any():
                 continue
+            how = _how(cuts, edge, layout)
+            copied = how in ("slice", "gather")
+            kept = int(np.count_nonzero(~layout.cut[edge.below])) if copied else 0
             consumers.append(
                 ConsumerEntry(
                     value=edge.value,
                     nodes=readers.get(edge.node.outputs[0], []),
                     before=wanted.tolist(),
                     after=np.sort(position[wanted]).tolist(),
-                    how=_how(cuts, edge, layout),
+                    how=how,
+                    bytes=kept * edge.positions * width(edge.value),
                 )
             )
         if consumers:
@@ -131,13 +156,14 @@ def _how(cuts: Cuts, edge: Edge, layout: Layout) -> How:
     return "slice" if (np.diff(indices) == 1).all() else "gather"
 
 
-def stream_lines(entries: list[StreamEntry]) -> list[str]:
+def stream_lines(report: OrderReport) -> list[str]:
     """Draw streams as text: a line for every consumer, its channels before and after.
 
-    `#` stands for channels that are read, `.` for others, `+` for some of each.
+    `#` stands for channels that are read, `.` for others, `+` for some of each. Below, how long a
+    run would take by prediction.
     """
     lines: list[str] = []
-    for entry in entries:
+    for entry in report.streams:
         width = min(entry.channels, _CELLS)
         lines += [f"{printable(entry.values[0])}: {entry.channels} channels"]
         if len(entry.values) > 1:
@@ -147,9 +173,18 @@ def stream_lines(entries: list[StreamEntry]) -> list[str]:
         lines.append(f"  {'':{longest}}  {'before':{width}}  {'after':{width}}")
         for name, consumer in zip(names, entry.consumers, strict=True):
             before, after = (_bar(x, entry.channels) for x in (consumer.before, consumer.after))
-            lines.append(f"  {name:{longest}}  {before}  {after}  {_SAID[consumer.how]}")
+            lines.append(f"  {name:{longest}}  {before}  {after}  {said(consumer)}")
         lines.append("")
-    return lines or ["no stream has several consumers"]
+    if not lines:
+        return ["no stream has several consumers"]
+    times = report.predicted_us
+    return [*lines, *(f"{WAYS[name]:{_WIDEST}}  {times[name] / 1e3:10.3f} ms" for name in times)]
+
+
+def said(consumer: ConsumerEntry) -> str:
+    """Return in words how a consumer gets its channels."""
+    copied = f", {count(consumer.bytes)}B" if consumer.bytes else ""
+    return _SAID[consumer.how] + copied
 
 
 def _bar(wanted: list[int], channels: int) -> str:
@@ -157,51 +192,3 @@ def _bar(wanted: list[int], channels: int) -> str:
     flags[wanted] = True
     cells = np.array_split(flags, min(channels, _CELLS))
     return "".join("#" if c.all() else "+" if c.any() else "." for c in cells)
-
-
-_ROW, _BAR, _GAP, _LEFT = 14, 360, 24, 260
-
-
-def stream_picture(entries: list[StreamEntry]) -> str:
-    """Draw streams as an SVG: the channels of every consumer, left before and right after."""
-    body: list[str] = []
-    top = _ROW * 2
-    for entry in entries:
-        title = f"{entry.values[0]}: {entry.channels} channels"
-        body.append(f'<text x="8" y="{top}" font-weight="bold">{escape(printable(title))}</text>')
-        top += 6
-        for consumer in entry.consumers:
-            name = printable(", ".join(consumer.nodes))[-40:]
-            body.append(f'<text x="{_LEFT - 8}" y="{top + 10}" class="n">{escape(name)}</text>')
-            for side, wanted in enumerate((consumer.before, consumer.after)):
-                x = _LEFT + side * (_BAR + _GAP)
-                body.append(f'<rect x="{x}" y="{top}" width="{_BAR}" height="11" class="o"/>')
-                for start, end in _runs(wanted):
-                    left, right = (_BAR * i / entry.channels for i in (start, end))
-                    body.append(
-                        f'<rect x="{x + left:.2f}" y="{top}" width="{right - left:.2f}" '
-                        f'height="11" class="{consumer.how}"/>'
-                    )
-            top += _ROW
-        top += _ROW * 2
-    width = _LEFT + 2 * _BAR + 2 * _GAP
-    style = (
-        "text{font:10px sans-serif}.n{text-anchor:end}.o{fill:#eee}.everything{fill:#2a7}"
-        ".zeros{fill:#7b9}.slice{fill:#48c}.gather{fill:#c64}"
-    )
-    legend = "left before, right after; green all, light green zeros, blue Slice, red Gather"
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{top}">\n'
-        f'<style>{style}</style>\n<text x="8" y="14">{legend}</text>\n'
-        + "\n".join(body)
-        + "\n</svg>\n"
-    )
-
-
-def _runs(wanted: list[int]) -> list[tuple[int, int]]:
-    """Return neighbouring numbers as ranges."""
-    if not wanted:
-        return []
-    array = np.array(wanted)
-    breaks = np.flatnonzero(np.diff(array) != 1) + 1
-    return [(int(part[0]), int(part[-1]) + 1) for part in np.split(array, breaks)]

@@ -13,7 +13,7 @@ from rich.text import Text
 from onnxprune.errors import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from onnxprune.report.demo import DemoReport
     from onnxprune.report.listing import PluginsReport, RulesReport
@@ -213,6 +213,13 @@ def before_after_table(title: str, rows: Sequence[tuple[str, str, str, str]]) ->
     return table
 
 
+def predicted(times: Mapping[str, float]) -> tuple[str, str, str]:
+    """Return predicted times as text: before, after, and beside them other ways to write it."""
+    others = ("constrained", "naive", "upscale")
+    shares = [f"{name} {times[name] / times['original']:.2f}" for name in others]
+    return "1", f"{times['written'] / times['original']:.2f}", ", ".join(shares)
+
+
 def change(before: float, after: float) -> str:
     """Return a change as a share of what was there."""
     return f"{after / before - 1:+.1%}".replace("%", " %") if before else "-"
@@ -240,9 +247,11 @@ def prune_table(report: PruneReport) -> Table:
         copies = report.copies
         made = f"{copies.slices} Slice, {copies.gathers} Gather"
         table.add_row("copies added", "", made, f"{copies.avoided} avoided")
-        table.add_row(
-            "bytes copied", "", count(copies.bytes), f"{count(copies.bytes_avoided)} less"
-        )
+        less = "less" if copies.bytes_avoided >= 0 else "more"
+        avoided = f"{count(abs(copies.bytes_avoided))} {less}"
+        table.add_row("bytes copied", "", count(copies.bytes), avoided)
+        if copies.predicted_us:
+            table.add_row("time, predicted", *predicted(copies.predicted_us))
     table.add_row("verified", "", verdict(report), "")
     if report.latency is not None:
         low, high = report.latency.ci95

@@ -11,6 +11,7 @@ import pytest
 import onnxprune
 from onnxprune.allocation import Target
 from onnxprune.analysis import analyze_model
+from onnxprune.analysis.expansion import expand
 from onnxprune.costs import DefaultCosts
 from onnxprune.errors import NothingToPruneError
 from onnxprune.pipeline.couplings import least_drop
@@ -23,13 +24,13 @@ RATIO = Target("ratio", 0.5)
 
 
 def test_consumers_are_free_where_time_costs_nothing(residual_net: Path) -> None:
-    analysis = analyze_model(residual_net)
+    analysis = expand(analyze_model(residual_net))
     free = dict.fromkeys((f.name for f in fields(DefaultCosts) if f.name.endswith("per_us")), 1e20)
-    assert choose_forks(analysis, RATIO, costs=DefaultCosts(**free, call_us=0.0))
+    assert choose_forks(analysis, RATIO, costs=DefaultCosts(**free, call_us=1.0))
 
 
 def test_they_are_tied_where_copies_are_dear(residual_net: Path) -> None:
-    analysis = analyze_model(residual_net)
+    analysis = expand(analyze_model(residual_net))
     assert not choose_forks(analysis, RATIO, costs=DefaultCosts(copied_per_us=1e-6))
 
 
@@ -63,6 +64,24 @@ def test_the_draft_that_loses_least_is_taken(
     assert best("nothing", "first") == "first"
     with pytest.raises(NothingToPruneError):
         best("nothing", "nothing")
+
+
+@pytest.mark.parametrize(
+    ("times", "taken"),
+    [({"tied": 1.0, "free": 1.02}, "free"), ({"tied": 1.0, "free": 1.2}, "tied"),
+     ({"tied": 1.2, "free": 1.0}, "free")],
+)  # fmt: skip
+def test_time_comes_first_and_then_what_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: dict[str, float], taken: str
+) -> None:
+    drops = {"tied": 0.10, "free": 0.05}
+    monkeypatch.setattr(
+        "onnxprune.pipeline.couplings.measure_drop", lambda made, *_, **__: drops[made]
+    )
+    found = least_drop(
+        list(times), lambda name: name, None, beside=tmp_path, stages=None, time=times.get,
+    )  # type: ignore[arg-type]  # fmt: skip
+    assert found == taken
 
 
 def test_with_samples_both_are_tried(residual_net: Path, tmp_path: Path) -> None:

@@ -193,3 +193,11 @@ def test_samples_repair_every_consumer(residual_net: Path, tmp_path: Path) -> No
     assert report.verified.exact
     onnxprune.apply(residual_net, plan, tmp_path / "again.onnx")
     assert (tmp_path / "out.onnx").read_bytes() == (tmp_path / "again.onnx").read_bytes()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_plan_says_all_that_is_carried_out(net: Path, tmp_path: Path, seed: int) -> None:
+    options = {"ratio": 0.4, "coupling": "unconstrained", "criterion": "random", "seed": seed}
+    onnxprune.prune(net, tmp_path / "a.onnx", plan_out=tmp_path / "p.json", **options)
+    onnxprune.apply(net, tmp_path / "p.json", tmp_path / "b.onnx")
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
