@@ -32,8 +32,8 @@ def calibrate_costs(
 ) -> None:
     """Measure what the layers of models take on a provider at various widths.
 
-    The times are kept per machine, provider and version; `prune --max-latency-ratio` and
-    `--align auto` use them. What is known already is not measured again.
+    The times are kept per machine, provider and version; `prune --max-latency-ratio`, `--align
+    auto` and unconstrained coupling use them. What is known already is not measured again.
     """
     from onnxprune.cli.console import STDOUT, note, show, write_document  # noqa: PLC0415
     from onnxprune.cli.progress import showing_progress  # noqa: PLC0415

@@ -47,7 +47,7 @@ def couplings(
     if judged:
         return [analysis, free] if free.forks else [analysis]
     costs, _ = measured_costs(free, options)
-    values = choose_forks(free, settings.target, costs=costs)
+    values = choose_forks(free, settings.target, step=settings.limits.align, costs=costs)
     return [expand(analysis, values=values) if values else analysis]
 
 

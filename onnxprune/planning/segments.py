@@ -44,19 +44,20 @@ _CLOSE = 0.002
 
 
 def choose_forks(
-    free: Analysis, target: Target, *, costs: LayerCosts | None = None
+    free: Analysis, target: Target, *, step: int = 1, costs: LayerCosts | None = None
 ) -> tuple[str, ...]:
     """Return the values whose consumers should drop channels of their own.
 
     Args:
         free: the unconstrained analysis.
         target: what to remove.
+        step: what is kept of a group is a multiple of this.
         costs: what layers and copies cost, by default about that of the CPU provider.
     """
     segments = _segments(free)
     if not segments:
         return ()
-    trial = _Trial(free, costs or DefaultCosts(), target)
+    trial = _Trial(free, costs or DefaultCosts(), target, step=step)
     base, whole = trial.of([]), trial.of(segments)
     limit = min(base.time, whole.time) * (1 + CLEARLY)
     if base.time > limit or (whole.time <= limit and whole.loss <= base.loss):
