@@ -249,9 +249,10 @@ class LabelContext(Labelling):
         *,
         zero: int | None = None,
         per_group: int | None = None,
+        zero_axes: tuple[int, ...] = (),
     ) -> None:
         """Note that a node sums over axes of one of its inputs; see `Contraction`."""
-        noted = Contraction(node, position, tuple(axes), zero, per_group)
+        noted = Contraction(node, position, tuple(axes), zero, per_group, zero_axes)
         self.contractions.append(noted)
 
     def opaque(self, node: Node, reason: str) -> None:

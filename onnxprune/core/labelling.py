@@ -53,6 +53,7 @@ class Contraction:
         position: index of the input.
         axes: contracted axes of the input.
         zero: index of the input that holds the value of zero of quantised data, None for 0.
+        zero_axes: axes of the input that those of `zero` lie along, where they are not its last.
         per_group: how many elements are summed together where groups are apart, None for all; 1 is
             depthwise, where nothing is summed.
     """
@@ -62,6 +63,7 @@ class Contraction:
     axes: tuple[int, ...]
     zero: int | None = None
     per_group: int | None = None
+    zero_axes: tuple[int, ...] = ()
 
 
 class Labelling:

@@ -53,7 +53,10 @@ def masked_model(
         elif contraction.zero is None:
             surgeon.compute_operand(node, position, [("Mul", [None, keep.astype(dtype)])])
         else:
-            surgeon.select_operand(node, position, keep, contraction.zero, dtype)
+            sizes = deps.ctx.shape(node.input(contraction.zero)) or ()
+            along = dict(zip(contraction.zero_axes, sizes, strict=False))
+            shape = [along.get(a, 1) for a in range(keep.ndim)] if along else None
+            surgeon.select_operand(node, position, keep, contraction.zero, dtype, shape)
     for branch in branches:
         dtype = onnx.helper.tensor_dtype_to_np_dtype(deps.settings[0].dtypes[branch.value])
         nothing = np.zeros((), dtype)

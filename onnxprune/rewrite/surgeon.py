@@ -195,18 +195,34 @@ class Surgeon:
         twin.inputs[position] = last
 
     def select_operand(
-        self, node: Node, position: int, keep: np.ndarray, zero: int, dtype: np.dtype[Any]
+        self,
+        node: Node,
+        position: int,
+        keep: np.ndarray,
+        zero: int,
+        dtype: np.dtype[Any],
+        shape: list[int] | None = None,
     ) -> None:
-        """Let an input be the zero point (another input, or zero) where `keep` is false."""
+        """Let an input be the zero point (another input, or zero) where `keep` is false.
+
+        With `shape`, the zero point is brought to it first.
+        """
         graph, twin = self._nodes[node.scope, node.index]
         value = twin.inputs[position]
         stem = f"{value.name}_masked"
         point: gs.Tensor = self.constant(stem, np.zeros((), dtype))
         if zero < len(twin.inputs) and twin.inputs[zero].name:
             point = twin.inputs[zero]
+        place = next(i for i, n in enumerate(graph.nodes) if n is twin)
+        if shape is not None:
+            flat, point = point, gs.Variable(self.unique(stem))
+            inputs = [flat, self.constant(stem, np.array(shape, np.int64))]
+            graph.nodes.insert(
+                place, gs.Node("Reshape", point.name, inputs=inputs, outputs=[point])
+            )
+            place += 1
         output = gs.Variable(self.unique(stem))
         inputs = [self.constant(stem, keep), value, point]
-        place = next(i for i, n in enumerate(graph.nodes) if n is twin)
         graph.nodes.insert(place, gs.Node("Where", output.name, inputs=inputs, outputs=[output]))
         twin.inputs[position] = output
 

@@ -12,6 +12,7 @@ from onnxprune_contrib_ops import (
     product,
     projected_attention,
     quantized,
+    recurrent,
     rotary,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "product",
     "projected_attention",
     "quantized",
+    "recurrent",
     "rotary",
 ]

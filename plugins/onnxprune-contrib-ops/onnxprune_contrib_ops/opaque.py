@@ -41,7 +41,6 @@ REASONS = {
     "DecoderMaskedSelfAttention": NO_CHECK,
     "DequantizeBFP": BITS,
     "DequantizeWithOrder": NO_CHECK,
-    "DynamicQuantizeLSTM": RANGES,
     "DynamicSparseAttention": CACHE,
     "DynamicTimeWarping": COMPARED,
     "EPContext": "compiled for one device",

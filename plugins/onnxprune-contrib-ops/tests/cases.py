@@ -58,6 +58,16 @@ ACTIVATION = [
 ]
 
 CONVOLUTION = [
+    case("dynamic_lstm", "DynamicQuantizeLSTM",
+         [f(5, 2, 6), signed(1, 6, 32), signed(1, 8, 32), f(1, 64), None, f(1, 2, 8),
+          f(1, 2, 8, seed=1), None, f(1), signed(1), f(1), signed(1)], outputs=3, hidden_size=8),
+    case("dynamic_lstm_both", "DynamicQuantizeLSTM",
+         [f(5, 2, 6), signed(2, 6, 32), signed(2, 8, 32), f(2, 64), None, None, None, f(2, 24),
+          f(2), signed(2), f(2), signed(2)], hidden_size=8, direction="bidirectional"),
+    case("dynamic_lstm_columns", "DynamicQuantizeLSTM",
+         [f(5, 2, 6), signed(2, 6, 32), signed(2, 8, 32), None, None, None, None, None, f(2, 32),
+          np.zeros((2, 32), np.int8), f(2, 32), np.zeros((2, 32), np.int8)],
+         hidden_size=8, direction="bidirectional", outputs=2),
     case("fused_conv", "FusedConv", [f(2, 4, 5, 5), f(6, 4, 3, 3), f(6)], activation="Relu"),
     case("fused_conv_groups", "FusedConv", [f(2, 4, 5, 5), f(8, 2, 3, 3), f(8)],
          activation="LeakyRelu", activation_params=[0.1], group=2, pads=[1, 1, 1, 1]),

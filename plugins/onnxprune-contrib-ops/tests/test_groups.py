@@ -61,6 +61,16 @@ CASES = {
         """,
         ["6 w.1 g v.0 ~"],
     ),
+    "recurrent": (
+        """
+        (float[T,N,3] x) => (float[T,1,N,2] y) <float[3,5] u, int8[1,5,24] w, int8[1,6,24] r,
+        float[1,48] b, float[1] s, int8[1] z, float[6,2] v>
+        { a = MatMul(x, u)
+        h = com.microsoft.DynamicQuantizeLSTM<hidden_size=6>(a, w, r, b, , , , , s, z, s, z)
+        y = MatMul(h, v) }
+        """,
+        ["5 u.1 w.1", "6 w.2 r.1 r.2 b.1 v.0"],
+    ),
 }
 
 
