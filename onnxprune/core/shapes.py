@@ -328,7 +328,11 @@ class _Walker:
 
     def infer_contrib(self, node: Node) -> None:
         """Ask rules, then declared types, about operators of whose shapes onnx says nothing."""
-        found = infer_registered(self.out, node) or ()
+        registered = infer_registered(self.out, node)
+        found = registered or ()
+        told = all(self.out.shapes.get(k) is not None for k in node.inputs if k)
+        if registered is not None and not found and told:
+            self.disagree(node)
         for position, key in enumerate(node.outputs):
             inferred = found[position] if position < len(found) else None
             if key and inferred is not None:

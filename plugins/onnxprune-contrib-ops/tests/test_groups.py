@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from onnx import numpy_helper
 
 import onnxprune_contrib_ops  # noqa: F401 - registers the rules
-from onnxprune.testing.groups import frozen_of, groups_of
+from onnxprune.core.graph import build_graph
+from onnxprune.core.shapes import concretize
+from onnxprune.testing.groups import frozen_of, groups_of, parse_model
 
 CASES = {
     "projected attention": (
@@ -85,3 +88,15 @@ def test_a_blocked_layout_is_a_reason() -> None:
     { h = com.microsoft.nchwc.Conv(x, a) y = Relu(h) }
     """
     assert any("level all" in reason for reason in frozen_of(text))
+
+
+def test_what_does_not_fit_at_some_sizes_is_noticed() -> None:
+    """Sizes are looked for at which the operators here fit together, too."""
+    text = """
+        (uint8[N,3] a, uint8[M,3] b) => (uint8[K,6] y) <float s, uint8 z>
+        { y = com.microsoft.QLinearConcat<axis=1>(s, z, a, s, z, b, s, z) }
+        """
+    graph = build_graph(parse_model(text))
+    apart, alike = concretize(graph, numpy_helper.to_array, [{"N": 2, "M": 3}, {"N": 4, "M": 4}])
+    assert "QLinearConcat" in apart.inconsistent
+    assert not alike.inconsistent
