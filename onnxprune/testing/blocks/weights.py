@@ -79,6 +79,8 @@ def _identity(b: Builder, values: NDArray[np.floating]) -> str:
 
 
 def _transpose(b: Builder, values: NDArray[np.floating]) -> str:
+    if not values.ndim:
+        return ""  # an empty list is no attribute
     order = [int(i) for i in b.rng.permutation(values.ndim)]
     return b.op("Transpose", plain(b, np.transpose(values, np.argsort(order))), perm=order)
 
@@ -87,7 +89,8 @@ def _flat(b: Builder, values: NDArray[np.floating]) -> str:
     wanted = list(values.shape)
     if len(wanted) > 1 and b.chance(0.5):
         wanted[b.between(0, len(wanted) - 1)] = -1
-    stored = values.reshape(-1) if b.chance(0.5) else values.reshape(values.shape[0], -1)
+    line = b.chance(0.5) or not values.ndim
+    stored = values.reshape(-1) if line else values.reshape(values.shape[0], -1)
     return b.op("Reshape", plain(b, stored), b.ints(wanted))
 
 
