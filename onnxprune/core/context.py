@@ -212,6 +212,8 @@ class LabelContext(Labelling):
                 self.unite(f.labels, g.labels, link=f.level == g.level == 0)
                 kept.append(f if f.level >= g.level else g)
             rest = lone_a[len(lone_b) :] + lone_b[len(lone_a) :]
+            self.ask_rows(lone_a[len(lone_b) :], b)
+            self.ask_rows(lone_b[len(lone_a) :], a)
             self.freeze(rest, "the partner cannot leave row by row")
         return tuple(kept)
 

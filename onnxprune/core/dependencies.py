@@ -2,7 +2,8 @@
 
 The rules run twice. The first run finds where flat axes are split into rows that an operator needs
 (heads, convolution groups); the second gives those rows labels of their own, so that whole rows can
-leave as well as elements inside rows.
+leave as well as elements inside rows. Where rows then meet an axis that has none, as where several
+query heads share the values of one head, they run once more.
 """
 
 from __future__ import annotations
@@ -140,9 +141,12 @@ def analyze_graph(
             then lose indices as well.
     """
     conv_groups = _conv_groups(graph)
-    first = _run(graph, settings[0], None, conv_groups, label_inputs)
-    rows = _rows(first)
-    ctx = _run(graph, settings[0], rows, conv_groups, label_inputs) if rows else first
+    ctx = _run(graph, settings[0], None, conv_groups, label_inputs)
+    rows = _rows(ctx)
+    if rows:
+        ctx = _run(graph, settings[0], rows, conv_groups, label_inputs)
+    if ctx.asked:
+        ctx = _run(graph, settings[0], _rows(ctx), conv_groups, label_inputs)
     return _collect(graph, settings, ctx)
 
 
@@ -199,9 +203,13 @@ def _rows(ctx: LabelContext) -> RowTable:
         taken = before > 0
         numbers.unite(before[taken], rows[taken])
         numbers.unite(row_of[labels], rows)
+    asked = np.zeros(len(ctx.row_links), np.int64)
+    for members in ctx.asked:  # what they are linked with has other rows, or none
+        asked[members] = numbers.fresh(1)
     result: RowTable = {}
     for place, labels in ctx.labelled.items():
-        rows = numbers.find(row_of[ctx.row_links.find(labels)])
+        own = asked[labels]
+        rows = own if own.all() else numbers.find(row_of[ctx.row_links.find(labels)])
         if rows.any():
             result[place] = rows
     return result

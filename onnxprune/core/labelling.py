@@ -88,6 +88,7 @@ class Labelling:
         self.frozen: list[tuple[LabelArray, FrozenReason]] = []
         self.approximated: list[tuple[LabelArray, FrozenReason]] = []
         self.structures: list[LabelArray] = []
+        self.asked: list[LabelArray] = []
         self.balances: dict[int, Factor] = {}
         self.contractions: list[Contraction] = []
         self.consumed: list[LabelArray] = []
@@ -267,6 +268,15 @@ class Labelling:
         count = int(np.prod([factor.labels.shape[p] for p in rows]))
         if 1 < count < factor.labels.size:
             self.structures.append(table.reshape(count, -1))
+
+    def ask_rows(self, lone: Sequence[Factor], partners: Sequence[Factor]) -> None:
+        """Note where rows meet single elements only, so that those have rows in the next run."""
+        elements = [f for f in partners if not f.level]
+        for row in (f for f in lone if f.level and elements):
+            for label in np.unique(row.labels[row.labels != FIXED]):
+                members = elements[0].labels[row.labels == label]
+                if 1 < members.size < row.labels.size:
+                    self.asked.append(members)
 
     def fork(self, factors: Factors, axis: int) -> Factors:
         """Give single indices of an axis labels of their own, below those that they come from.

@@ -83,6 +83,20 @@ CASES = {
         """,
         ["8 q.1 k.1 even", "2 q.1 k.1 v.1 o.0 rows", "8 v.1 o.0 even"],
     ),
+    "heads that share a key and a value": (
+        """
+        (float[N,T,6] x) => (float[N,T,6] y)
+        <float[6,8] q, float[6,4] k, float[6,4] v, float[8,6] o, int64[4] s={0,0,2,4},
+        int64[4] e={0,0,1,4}, int64[3] m={0,0,8}>
+        { a=MatMul(x,q) b=MatMul(x,k) c=MatMul(x,v) a1=Reshape(a,s) b1=Reshape(b,e)
+        c1=Reshape(c,e)
+        a2=Transpose<perm=[0,2,1,3]>(a1) b2=Transpose<perm=[0,2,3,1]>(b1)
+        c2=Transpose<perm=[0,2,1,3]>(c1)
+        d=MatMul(a2,b2) w=Softmax(d) f=MatMul(w,c2) g=Transpose<perm=[0,2,1,3]>(f)
+        h=Reshape(g,m) y=MatMul(h,o) }
+        """,
+        ["4 q.1 k.1", "2 q.1 o.0 rows", "4 v.1 o.0"],
+    ),
 }
 
 
