@@ -207,7 +207,7 @@ def _at_runnable_sizes(
         n.op == "Loop" and any(analysis.deps.ctx.shape(o) is None for o in n.outputs if o)
         for n in analysis.deps.graph.nodes
     )
-    first: InvalidModelError | None = None
+    refusals: list[InvalidModelError] = []
     limit_s = patience_s(analysis)
 
     def compare(
@@ -229,10 +229,13 @@ def _at_runnable_sizes(
                         break
                     found, recipe = compare(settings, dict.fromkeys(floats, calmer) | ranges)
             except InvalidModelError as error:
-                first = first or error
+                refusals.append(error)
             else:
                 return found, recipe
-    assert first is not None
+    first = refusals[0]
+    alike = len(refusals) > 1 and len({error.message for error in refusals}) == 1
+    if alike or not any(analysis.dims):
+        raise first  # whatever the sizes: the model cannot be loaded, say
     message = (
         f"the original runs at none of {len(tried)} settings of its dimensions: {first.message}"
     )

@@ -247,7 +247,8 @@ def matmul_blocks(ctx: LabelContext, node: Node) -> None:
         x = ctx.release(ctx.reshape(x, shape, view), (column + 1,), "quantised as one block")
         x = ctx.shift(x, {a: a for a in range(column)} | {column: summed})
     else:
-        x = ctx.release(x, (column,), "zero points of several blocks share a byte")
+        packed = "zero points of several blocks share a byte"
+        x = ctx.release(x, (column,), packed if depth % size == 0 else "the last block is shorter")
     ctx.consumes(node, 0, (column,))
     sizes = {**dict(enumerate(shape[:-1])), summed: blocks if whole else 1}
     parts = [Operand(x, sizes, x_key)]
