@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -151,7 +152,8 @@ class Results:
             name = " + ".join(part for part in method[1:3] if part != "none")
             label = name if method[0] == "onnxprune" else f"{method[0]} {name}"
             axes.plot(removed, metric, style, marker=".", label=f"{label}, {method[3]}")
-        axes.set(xlabel="multiply-accumulates removed", ylabel=self.metric_name, title=self.task)
+        axes.set(xlabel="multiply-accumulates removed", title=self.task)
+        axes.set_ylabel(fill(self.metric_name, 40))
         axes.set_ylim(min(0.0, axes.get_ylim()[0]) if self._low(cells) < 0 else 0, 1.02)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
