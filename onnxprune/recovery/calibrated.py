@@ -34,15 +34,17 @@ from onnxprune.planning.selection import (
 )
 from onnxprune.recovery.activity import consumer_stats
 from onnxprune.recovery.branches import inline_branches
-from onnxprune.recovery.curves import Curve, group_curve
+from onnxprune.recovery.curves import Curve, group_curve, with_company
 from onnxprune.recovery.dense import dense_moments
 from onnxprune.recovery.depth import Removed, Thinner
 from onnxprune.recovery.folds import fold_batches
 from onnxprune.recovery.inorder import InOrder, Outcome, Repaired
+from onnxprune.recovery.offers import flat_curve, offer
 from onnxprune.recovery.probe_network import Network
 from onnxprune.recovery.registry import NONE, RECOVERIES
 from onnxprune.recovery.repair import Settings as RepairSettings
 from onnxprune.recovery.sites import Site, find_sites
+from onnxprune.recovery.streams import Stream, shared_streams
 from onnxprune.rewrite.repaired import with_repairs
 from onnxprune.runtime.batches import single_samples
 from onnxprune.runtime.gates import LabelGates
@@ -68,7 +70,6 @@ __all__ = ["Calibrated", "calibrate", "in_child", "repaired_analysis"]
 TIMEOUT_S = 3600.0
 MEMORY_BYTES = 12 << 30
 _PROBE_SAMPLES = 48
-_LEVELS = 33
 _WITHOUT_EVIDENCE = "l2"
 
 
@@ -206,6 +207,7 @@ class Calibration:
         )
         self._removed: list[Removed] = []
         self._dead: frozenset[int] = frozenset()
+        self._streams: list[Stream] = []
 
     def run(self, progress: Progress | None = None) -> Calibrated:
         """Return the plan and the repaired weights."""
@@ -220,11 +222,16 @@ class Calibration:
         greedy, weighed = self._criterion.name == "obs", allocation == "knapsack"
         ordered = weighed or (greedy and allocation != "uniform")
         dense = self._dense(everywhere=ordered) if greedy or weighed else {}
+        if greedy and weighed:
+            read = {a for s in self._found.sites if s.number in dense for a in s.atoms().tolist()}
+            able = [g for g in self._groups if read.issuperset(g.atoms.tolist())]
+            self._streams = shared_streams(self._analysis.deps, able)
+            self._groups = [*(s.group for s in self._streams), *self._groups]
         if self._criterion.samples and not greedy:
             stats = consumer_stats(self._deps, self._found, self._stream(), self._read)
             self._context = replace(self._context, consumers=stats)
         start = self._lap("moments", start)
-        flat = [_flat(g) for g in self._groups]  # the walk scores every group itself
+        flat = [flat_curve(g) for g in self._groups]  # the walk scores every group itself
         curves = self._curves(dense, probe=weighed) if ordered else flat
         candidates = [self._candidate(c.group, c.scores) for c in curves]
         if settings.depth == "auto":
@@ -237,7 +244,7 @@ class Calibration:
         curves, candidates = [curves[i] for i in usable], [candidates[i] for i in usable]
         start = self._lap("scores", start)
         counts = self._counts(allocation, curves, candidates) if candidates else []
-        wanted = {c.group.id: n for c, n in zip(candidates, counts, strict=True)}
+        wanted = self._wanted(candidates, counts)
         start = self._lap("allocation", start)
         outcome = self._walk(candidates, wanted, dense, progress)
         self._lap("recovery", start)
@@ -272,7 +279,7 @@ class Calibration:
         branches = thinner.branches
         damages = {b: thinner.damage([b]) for b in branches}
         offers = [
-            _offer(curve, candidate, self._settings.limits.clip)
+            offer(curve, candidate, self._settings.limits.clip)
             for curve, candidate in zip(curves, candidates, strict=True)
         ]
         offers += [Offer((0, 1), (0.0, damages[b])) for b in branches]
@@ -303,6 +310,18 @@ class Calibration:
     def _stream(self) -> TwinStream:
         return TwinStream(self._program, self._batches)
 
+    def _wanted(self, candidates: Sequence[Candidate], counts: Sequence[int]) -> dict[str, int]:
+        """Return how many steps of each group leave, those included that leave with others."""
+        wanted = {c.group.id: n for c, n in zip(candidates, counts, strict=True)}
+        if not self._streams:
+            return wanted
+        flags, clip = self._flags(candidates, counts), self._settings.limits.clip
+        for c in candidates:
+            if not c.group.balances:
+                total = int(np.count_nonzero(flags[c.group.atoms]))
+                wanted[c.group.id] = min(c.limit, clip(c.size, total))
+        return wanted
+
     def _dense(self, *, everywhere: bool) -> dict[int, list[Moments]]:
         """Return moments on the original network of all consumers, or of all but first ones."""
         owner = {int(a): g.id for g in self._groups for a in g.atoms}
@@ -327,12 +346,14 @@ class Calibration:
                 weights[site.number] = site.weight.load(self._read(site.weight.chain.parameter.key))
             return weights[site.number]
 
+        takes = {s.group.id: s.takes for s in self._streams}
         curves = []
         for group in self._groups:
-            own = set(group.atoms.tolist())
+            along = takes.get(group.id)
+            own = set((group.atoms if along is None else np.flatnonzero(along)).tolist())
             mine = [s for s in sites if own & set(s.atoms().tolist())]
-            curves.append(group_curve(group, mine, dense, weight_of, measure=measure))
-        return curves
+            curves.append(group_curve(group, mine, dense, weight_of, measure=measure, takes=along))
+        return with_company(curves, sites, dense, weight_of, takes=takes) if probe else curves
 
     def _candidate(self, group: Group, scores: NDArray[np.float64]) -> Candidate:
         self._greedy[group.id] = scores
@@ -370,7 +391,7 @@ class Calibration:
 
         def offers() -> list[Offer]:
             pairs = zip(curves, candidates, strict=True)
-            return [_offer(curve, candidate, limits.clip) for curve, candidate in pairs]
+            return [offer(curve, candidate, limits.clip) for curve, candidate in pairs]
 
         context = AllocationContext(
             candidates, remaining, target.goal,
@@ -398,10 +419,13 @@ class Calibration:
             return len(fixed[group.id].atoms(wanted[group.id])) + 1
 
         repair = RepairSettings(RECOVERIES.find(self._recovery).methods, self._folds)
+        streams = [s for s in self._streams if s.group.id in fixed]
+        shared = {s.group.id for s in streams}
         walk = InOrder(
-            self._deps, self._stream(), self._read, [c.group for c in candidates],
+            self._deps, self._stream(), self._read,
+            [c.group for c in candidates if c.group.id not in shared],
             choose, dense=dense, settings=repair, most=most,
-            removed=[r.branch for r in self._removed],
+            removed=[r.branch for r in self._removed], streams=streams,
         )  # fmt: skip
         return walk.run(progress)
 
@@ -413,6 +437,8 @@ class Calibration:
         before, after = analysis.cost(), analysis.cost(removed, dead=self._dead)
         groups = []
         for candidate in candidates:
+            if candidate.group.follows:  # the plan names what consumers lose
+                continue
             atoms = candidate.group.atoms[outcome.removed[candidate.group.atoms]]
             if len(atoms):
                 score = describe_score(settings, self._context, candidate.group)
@@ -440,20 +466,6 @@ class Calibration:
         )
 
 
-def _flat(group: Group) -> Curve:
-    """Return a curve that says nothing."""
-    counts = np.arange(group.size + 1)
-    return Curve(group, counts, np.zeros(len(counts)), np.zeros(group.size))
-
-
 def _size(batch: Mapping[str, Array]) -> int:
     first = next(iter(batch.values()))
     return len(first) if first.ndim else 1
-
-
-def _offer(curve: Curve, candidate: Candidate, clip: Callable[[int, int], int]) -> Offer:
-    """Return levels of a group in steps, with the damage its curve expects."""
-    total = candidate.size
-    wanted = {round(f * candidate.limit) for f in np.linspace(0, 1, _LEVELS)}
-    counts = sorted({0, *(min(candidate.limit, clip(total, n)) for n in wanted)})
-    return Offer(tuple(counts), tuple(curve.at(len(candidate.atoms(n))) for n in counts))

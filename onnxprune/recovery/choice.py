@@ -42,12 +42,21 @@ class Evidence:
     scale: Array | None = None
 
 
-def features_of(site: Site, atoms: Sequence[int]) -> list[NDArray[np.int64]]:
-    """Return the features that each atom owns at a site."""
+def features_of(
+    site: Site, atoms: Sequence[int], takes: NDArray[np.int64] | None = None
+) -> list[NDArray[np.int64]]:
+    """Return the features that each atom owns at a site.
+
+    Args:
+        site: the consumer.
+        atoms: the atoms.
+        takes: by label the atom that takes it along, None where atoms are labels of the site.
+    """
     kernel = site.block
     where: dict[int, list[int]] = {}
     for labels in site.labels:
-        for channel, root in enumerate(labels.tolist()):
+        owners = labels if takes is None else takes[labels]
+        for channel, root in enumerate(owners.tolist()):
             where.setdefault(root, []).append(channel)
     within = np.arange(kernel)
     empty = np.zeros(0, np.int64)
@@ -64,6 +73,7 @@ def score_group(
     *,
     most: int,
     ridge: float,
+    takes: NDArray[np.int64] | None = None,
 ) -> Array:
     """Return a score per atom: its place in the order in which a greedy removal takes them.
 
@@ -73,8 +83,9 @@ def score_group(
         removed: labels that left before.
         most: number of atoms that may leave.
         ridge: least ridge of the inverses, relative to the mean variance.
+        takes: by label the atom that takes it along, None where atoms are labels of consumers.
     """
-    views = [v for e in evidence if (v := _view(group, e, removed, ridge)) is not None]
+    views = [v for e in evidence if (v := _view(group, e, removed, ridge, takes)) is not None]
     if not views:
         return np.zeros(group.size)
     order = greedy_order(views, group.size, most)
@@ -84,7 +95,11 @@ def score_group(
 
 
 def _view(
-    group: Group, evidence: Evidence, removed: NDArray[np.bool_], ridge: float
+    group: Group,
+    evidence: Evidence,
+    removed: NDArray[np.bool_],
+    ridge: float,
+    takes: NDArray[np.int64] | None,
 ) -> View | None:
     site, everything = evidence.site, total(evidence.folds)
     weight = evidence.weight
@@ -104,7 +119,7 @@ def _view(
         if evidence.alive is not None:
             everything = everything.outputs(evidence.alive)
         energy = variance(everything)
-    features = features_of(site, group.atoms.tolist())
+    features = features_of(site, group.atoms.tolist(), takes)
     gone = site.gone(removed)
     if gone is not None and gone.any():
         kept = np.repeat(~gone, site.block)

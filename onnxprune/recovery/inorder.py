@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from onnxprune.core.graph import Node
     from onnxprune.core.labelling import Contraction
     from onnxprune.recovery.moments import Moments
+    from onnxprune.recovery.streams import Stream
     from onnxprune.runtime.feeds import Array
     from onnxprune.runtime.stream import TwinStream
 
@@ -90,6 +91,7 @@ class InOrder:
         ridge: least ridge of scores.
         most: how many atoms of a group may leave at most.
         removed: residual branches that leave as wholes: silent, and not worth a repair.
+        streams: channels that may leave for all their consumers at once, before those choose.
     """
 
     def __init__(  # noqa: PLR0913
@@ -105,12 +107,21 @@ class InOrder:
         ridge: float = 1e-3,
         most: Callable[[Group], int] = lambda g: g.size - 1,
         removed: Sequence[Branch] = (),
+        streams: Sequence[Stream] = (),
     ) -> None:
         self._deps, self._stream, self._read = deps, stream, read
         self._choose, self._dense, self._most = choose, dense, most
         self._settings, self._ridge = settings, ridge
-        self._open = {g.id: g for g in groups}
-        self._group_of = {int(a): g for g in groups for a in g.atoms}
+        self._takes = {s.group.id: s.takes for s in streams}
+        self._open = {g.id: g for g in [*(s.group for s in streams), *groups]}
+        self._places = {s.group.id: place for place, s in enumerate(streams)}
+        self._groups_of: dict[int, list[Group]] = {}
+        for shared in streams:
+            for label in np.flatnonzero(shared.takes).tolist():
+                self._groups_of.setdefault(label, []).append(shared.group)
+        for group in groups:
+            for atom in group.atoms.tolist():
+                self._groups_of.setdefault(atom, []).append(group)
         self._silent = {b.value for b in removed}
         stream.masks += [silence(deps, b) for b in removed]
         self._sites: Sites = find_sites(deps).without(dead_nodes(deps, removed))
@@ -143,9 +154,10 @@ class InOrder:
         return self.outcome
 
     def _groups_at(self, atoms: NDArray[np.int64]) -> dict[str, Group]:
-        return {
-            self._group_of[a].id: self._group_of[a] for a in atoms.tolist() if a in self._group_of
-        }
+        """Return the groups with a say in some label sets, those of whole streams first."""
+        found = {g.id: g for a in atoms.tolist() for g in self._groups_of.get(a, ())}
+        last = len(self._places)
+        return {n: found[n] for n in sorted(found, key=lambda name: self._places.get(name, last))}
 
     # ---- choosing ------------------------------------------------------------------------------
 
@@ -167,8 +179,9 @@ class InOrder:
                     )
             removed = self.outcome.removed
             scores = score_group(
-                group, evidence, removed, most=self._most(group), ridge=self._ridge
-            )
+                group, evidence, removed, most=self._most(group), ridge=self._ridge,
+                takes=self._takes.get(name),
+            )  # fmt: skip
             self.outcome.removed = removed | self._deps.removed_labels(self._choose(group, scores))
 
     def _weight(self, site: Site) -> Array:

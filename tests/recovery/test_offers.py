@@ -8,7 +8,7 @@ import pytest
 from onnxprune.analysis import analyze_model
 from onnxprune.core.steps import Limits, make_candidate
 from onnxprune.demo import MODEL
-from onnxprune.recovery.calibrated import _flat, _offer
+from onnxprune.recovery.offers import flat_curve, offer
 
 
 @pytest.mark.parametrize("align", [4, 8, 16])
@@ -19,7 +19,7 @@ def test_every_level_keeps_the_alignment(align: int) -> None:
         candidate = make_candidate(
             analysis.deps, group, np.zeros(group.size), analysis.sites, limits
         )
-        counts = _offer(_flat(group), candidate, limits.clip).counts
+        counts = offer(flat_curve(group), candidate, limits.clip).counts
         assert all((candidate.size - count) % align == 0 for count in counts[1:])
         assert counts[0] == 0
         assert counts[-1] == candidate.limit
