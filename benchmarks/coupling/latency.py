@@ -123,8 +123,9 @@ def with_runs(path: Path, output: Path) -> None:
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     read = {key for node in nodes for key in node.input}
-    for tensor in [t for t in model.graph.initializer if t.name not in read]:
-        model.graph.initializer.remove(tensor)
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in read]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
     onnx.save(model, output)
 
 
