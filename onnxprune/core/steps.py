@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from onnxprune.core.dependencies import Dependencies, Group
+    from onnxprune.core.dependencies import Dependencies
+    from onnxprune.core.groups import Group
     from onnxprune.core.labels import LabelArray
 
     Scores = NDArray[np.float64]

@@ -19,7 +19,7 @@ from onnxprune.errors import InvalidConfigError, printable
 from onnxprune.io.documents import read_document
 
 if TYPE_CHECKING:
-    from onnxprune.core.dependencies import Group
+    from onnxprune.core.groups import Group
     from onnxprune.core.steps import Scores
     from onnxprune.criteria.registry import ScoreContext
 

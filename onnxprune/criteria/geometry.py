@@ -15,7 +15,7 @@ from onnxprune.criteria.magnitude import magnitude, normalised
 from onnxprune.criteria.registry import criterion
 
 if TYPE_CHECKING:
-    from onnxprune.core.dependencies import Group
+    from onnxprune.core.groups import Group
     from onnxprune.core.steps import Scores
     from onnxprune.criteria.registry import ScoreContext
 

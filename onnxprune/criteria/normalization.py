@@ -16,7 +16,7 @@ from onnxprune.criteria.registry import criterion
 from onnxprune.errors import InvalidConfigError
 
 if TYPE_CHECKING:
-    from onnxprune.core.dependencies import Group
+    from onnxprune.core.groups import Group
     from onnxprune.core.steps import Scores
     from onnxprune.criteria.registry import ScoreContext
 

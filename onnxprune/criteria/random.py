@@ -10,7 +10,7 @@ import numpy as np
 from onnxprune.criteria.registry import criterion
 
 if TYPE_CHECKING:
-    from onnxprune.core.dependencies import Group
+    from onnxprune.core.groups import Group
     from onnxprune.core.steps import Scores
     from onnxprune.criteria.registry import ScoreContext
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from onnx import TensorProto
 
-    from onnxprune.core.dependencies import Dependencies, Group, ParameterSlice
+    from onnxprune.core.dependencies import Dependencies
+    from onnxprune.core.groups import Group, ParameterSlice
     from onnxprune.core.steps import Scores
     from onnxprune.runtime.gates import LabelGates
 

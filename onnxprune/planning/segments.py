@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onnxprune.analysis import Analysis
-    from onnxprune.core.dependencies import Dependencies, Group
+    from onnxprune.core.dependencies import Dependencies
+    from onnxprune.core.groups import Group
     from onnxprune.costs import LayerCosts
 
     Flags = NDArray[np.bool_]

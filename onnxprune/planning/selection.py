@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onnxprune.analysis import Analysis
-    from onnxprune.core.dependencies import Group, ParameterSlice
+    from onnxprune.core.groups import Group, ParameterSlice
     from onnxprune.costs import LayerCosts
     from onnxprune.costs.network import NetworkCosts
 

@@ -20,7 +20,7 @@ from onnxprune.recovery.moments import Moments, total, variance
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from onnxprune.core.dependencies import Group
+    from onnxprune.core.groups import Group
     from onnxprune.recovery.greedy import View
     from onnxprune.recovery.sites import Site
 

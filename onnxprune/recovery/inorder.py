@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onnxprune.core.branches import Branch
-    from onnxprune.core.dependencies import Dependencies, Group
+    from onnxprune.core.dependencies import Dependencies
     from onnxprune.core.graph import Node
+    from onnxprune.core.groups import Group
     from onnxprune.core.labelling import Contraction
     from onnxprune.recovery.moments import Moments
     from onnxprune.recovery.streams import Stream

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import onnx
 
     from onnxprune.analysis import Analysis
-    from onnxprune.core.dependencies import Group, ParameterSlice
+    from onnxprune.core.groups import Group, ParameterSlice
     from onnxprune.core.labels import LabelArray
     from onnxprune.report.models import WhyEntry
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onnxprune.analysis import Analysis
-    from onnxprune.core.dependencies import Group
+    from onnxprune.core.groups import Group
 
 
 def labels_of(analysis: Analysis, groups: Iterable[Group]) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from onnxprune.analysis import Analysis
-    from onnxprune.core.dependencies import Group
+    from onnxprune.core.groups import Group
     from onnxprune.core.labelling import FrozenReason
     from onnxprune.core.labels import Factor
 

@@ -20,7 +20,8 @@ from onnxprune.core.graph import build_graph
 from onnxprune.core.shapes import concretize
 
 if TYPE_CHECKING:
-    from onnxprune.core.dependencies import Dependencies, Group
+    from onnxprune.core.dependencies import Dependencies
+    from onnxprune.core.groups import Group
 
 OPSET = 21
 IR_VERSION = 10
