@@ -12,7 +12,7 @@ from onnxprune.recovery.curves import Curve
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from onnxprune.core.dependencies import Group
+    from onnxprune.core.groups import Group
     from onnxprune.core.steps import Candidate
 
 _LEVELS = 33

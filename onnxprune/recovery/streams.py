@@ -17,7 +17,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from onnxprune.core.dependencies import Dependencies, Group
+    from onnxprune.core.dependencies import Dependencies
+    from onnxprune.core.groups import Group
     from onnxprune.core.hierarchy import Hierarchy
     from onnxprune.core.labels import LabelArray
 
