@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 Metric = Literal["ratio", "params", "macs", "bytes", "latency"]
 
 
+COARSE = 0.01
+"""Share of the model by which a target may be missed before it is worth a word."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """What a plan has to reach.

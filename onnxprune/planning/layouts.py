@@ -40,6 +40,7 @@ def make_layout(
     costs: LayerCosts | None = None,
     arrange: Arrange | None = None,
     pad: bool = True,
+    enough: Callable[[Flags], bool] | None = None,
 ) -> Layout:
     """Choose how what remains is laid out, so that the network takes the least time.
 
@@ -51,12 +52,17 @@ def make_layout(
         arrange: finds the order of a stream from its width, the sets that consumers read, and the
             bytes of a channel for each; by default the one with the least bytes copied.
         pad: whether consumers may keep channels that they ignore.
+        enough: tells whether what is cut then, flag per label, is what was asked for; None for any.
     """
     if not deps.hierarchy:
         return plain_layout(deps, removed)
     model = LatencyModel(deps, costs or DefaultCosts())
     streams = find_streams(deps)
-    padding = Padding(deps, model, removed)
+
+    def met(cut: Flags) -> bool:
+        return enough is None or enough(cut[deps.roots])
+
+    padding = Padding(deps, model, removed, enough=met)
     cut = removed
     if pad:
         cut = padding.cheapest(streams)

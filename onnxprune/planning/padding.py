@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -38,6 +38,7 @@ class Padding:
         model: predicts the time.
         removed: flag per label set: what no consumer reads.
         groups: ids of the groups that may be rounded, None for all.
+        enough: tells whether a cut still removes what was asked for; None for any.
     """
 
     def __init__(
@@ -46,8 +47,9 @@ class Padding:
         model: LatencyModel,
         removed: Flags,
         groups: Collection[str] | None = None,
+        enough: Callable[[Flags], bool] | None = None,
     ) -> None:
-        self._groups = groups
+        self._groups, self._enough = groups, enough
         self._deps, self._model, self._removed = deps, model, removed
         assert deps.hierarchy is not None
         self._hierarchy = deps.hierarchy
@@ -64,15 +66,19 @@ class Padding:
             before = best
             for edges in moves:
                 tried = self._kept(cut, edges)
-                if tried is not cut and (time := self._model.total(tried)) < best * (1 - _LESS):
-                    cut, best = tried, time
+                if tried is not cut and self._pays(tried, best):
+                    cut, best = tried, self._model.total(tried)
             for atoms in groups:
                 for tried in self._rounded(cut, atoms):
-                    if (time := self._model.total(tried)) < best * (1 - _LESS):
-                        cut, best = tried, time
+                    if self._pays(tried, best):
+                        cut, best = tried, self._model.total(tried)
             if best == before:
                 break
         return cut
+
+    def _pays(self, cut: Flags, best: float) -> bool:
+        faster = self._model.total(cut) < best * (1 - _LESS)
+        return faster and (self._enough is None or self._enough(cut))
 
     def _roundable(self) -> list[LabelArray]:
         """Return the label sets of groups that Selects stand above or below of."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxprune import plugins
+from onnxprune.allocation.solve import COARSE
 from onnxprune.core.plan import PlanGroup, PrunePlan
 from onnxprune.errors import (
     NothingToPruneError,
@@ -255,13 +256,21 @@ def with_layout(
         plan: the plan.
         settings: most copies that may be added, and what they cost.
     """
+    metric, before = settings.target.metric, analysis.cost()
+
+    def enough(cut: NDArray[np.bool_]) -> bool:
+        if metric not in ("macs", "params"):
+            return True
+        left = getattr(analysis.cost(cut), metric) / max(getattr(before, metric), 1)
+        return bool(left <= settings.target.goal + COARSE)
+
     layout = make_layout(
         analysis.deps, analysis.removed_labels(plan), max_copies=settings.max_copies,
-        costs=settings.layer_costs,
+        costs=settings.layer_costs, enough=enough,
     )  # fmt: skip
     if analysis.coupling == "constrained":
         return plan, layout
-    before, after = analysis.cost(), analysis.cost(layout.cut)
+    after = analysis.cost(layout.cut)
     predicted = {
         "macs": round(after.macs / max(before.macs, 1), 6),
         "params": round(after.params / max(before.params, 1), 6),

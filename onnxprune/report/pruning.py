@@ -6,6 +6,7 @@ import math
 import sys
 from typing import TYPE_CHECKING
 
+from onnxprune.allocation.solve import COARSE
 from onnxprune.core.branches import dead_nodes
 from onnxprune.fidelity import Judgement
 from onnxprune.planning.latency import find_edges
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from onnxprune.io import Written
     from onnxprune.planning.plans import Draft
     from onnxprune.verification import Verification
-
-COARSE = 0.01
-"""Share of the model by which a target may be exceeded before it is worth a word."""
 
 _FLAGS = {
     "ratio": "ratio",

@@ -31,13 +31,18 @@ def machine(copy_us: float):
 
 
 def plans(
-    net: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, table: CostTable
+    net: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    table: CostTable,
+    **target: float,
 ) -> onnxprune.core.plan.PrunePlan:
     (tmp_path / "onnxprune" / "costs").mkdir(parents=True, exist_ok=True)
     (tmp_path / "onnxprune" / "costs" / "some.json").write_text("{}")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("onnxprune.pipeline.copycosts._known", lambda *_: table)
-    return onnxprune.plan(net, ratio=0.5, coupling="unconstrained", criterion="random")
+    options = target or {"ratio": 0.5}
+    return onnxprune.plan(net, coupling="unconstrained", criterion="random", **options)
 
 
 def test_the_same_choice_is_written_as_the_provider_likes(
@@ -68,3 +73,14 @@ def test_half_a_table_is_none(
     partly = CostTable({k: v for k, v in table.measured.items() if k not in copies})
     chosen = plans(residual_net, monkeypatch, tmp_path, partly)
     assert "costs_source" not in chosen.settings
+
+
+def test_what_was_asked_for_leaves_however_dear_copies_are(
+    residual_net: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    deps = expand(analyze_model(residual_net)).deps
+    table = CostTable(measure=machine(1e9))
+    table.fill(demanded(deps, table))
+    chosen = plans(residual_net, monkeypatch, tmp_path, CostTable(table.measured), remove_macs=0.4)
+    assert chosen.settings["costs_source"] == "measured on cpu"
+    assert chosen.predicted["macs"] <= 0.61
