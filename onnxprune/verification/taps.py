@@ -1,4 +1,7 @@
-"""Look behind saturated outputs: a sigmoid near zero hides every difference in front of it."""
+"""Look behind outputs that hide differences in front of them.
+
+A sigmoid near zero hides every one, and so does what is never a number.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ _SATURATING = frozenset(
     ).split()
 )
 _MOST_TAPS = 48
-_MOST_ELEMENTS = 1 << 22
+_MOST_ELEMENTS = 1 << 23
 _FLOATS = (1, 10, 11, 16)
 """float, float16, double, bfloat16."""
 
@@ -69,7 +72,10 @@ def acted_on(deps: Dependencies, removed: NDArray[np.bool_]) -> set[str]:
     """
 
     def cut(key: str) -> bool:
-        return any(removed[deps.roots[f.labels]].any() for f in deps.ctx.factors_of.get(key, ()))
+        factors = deps.ctx.factors_of.get(key, ())
+        if deps.hierarchy:  # what stays may stand in another order
+            return bool(factors)
+        return any(removed[deps.roots[f.labels]].any() for f in factors)
 
     found: set[str] = set()
     for node in deps.graph.nodes:
@@ -85,6 +91,8 @@ def in_front_of(
 ) -> dict[str, int]:
     """Return those of some values that are nearest to some outputs, with their types.
 
+    As many as a little memory holds.
+
     Args:
         deps: the analysis.
         outputs: outputs of the graph.
@@ -92,19 +100,20 @@ def in_front_of(
     """
     producers = {o: n for n in deps.graph.nodes for o in n.outputs if o}
     found: dict[str, int] = {}
-    queue, seen = [*outputs], {*outputs}
+    left = _MOST_ELEMENTS
+    queue, seen = [k for k in deps.graph.outputs if k in outputs], {*outputs}
     for key in queue:  # grows
-        dtype, shape = deps.settings[0].dtypes.get(key), deps.ctx.shape(key)
-        small = shape is not None and prod(shape) <= _MOST_ELEMENTS
-        if dtype in _FLOATS and small and key in values:
-            found.setdefault(key, dtype)
+        dtype, size = deps.settings[0].dtypes.get(key), prod(deps.ctx.shape(key) or (left + 1,))
+        if dtype in _FLOATS and size <= left and key in values and key not in outputs:
+            found[key] = dtype
+            left -= size
         if len(found) >= _MOST_TAPS:
             break
         inputs = producers[key].inputs if key in producers else ()
         new = [k for k in inputs if k and k not in seen]
         seen.update(new)
         queue += new
-    return {k: d for k, d in found.items() if k not in deps.graph.outputs}
+    return found
 
 
 def with_outputs(proto: onnx.ModelProto, values: Mapping[str, int]) -> onnx.ModelProto:
