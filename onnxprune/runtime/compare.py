@@ -7,7 +7,7 @@ most two sessions are open at a time, and the outputs of one feed are held.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,9 +38,6 @@ _FULL_PRECISION = {"session.qdq_matmulnbits_accuracy_level": "1"}
 # Two units in the last place of single precision.
 _LAST_BITS = 2.0**-22
 
-# A seed that no feed has.
-_OTHER = 1000
-
 _ORIGINAL = "the original"
 _PRUNED = "the pruned model"
 
@@ -62,14 +59,11 @@ class Comparison:
         noise: The original against itself, which is the least a tolerance must allow for: with one
             setting against the other, and with inputs that differ in their last bits.
         feeds: Number of feeds.
-        still: Outputs of the original that are the same for other inputs, so that their being equal
-            in both models says nothing. Only looked for where feeds are recipes.
     """
 
     levels: tuple[LevelComparison, ...]
     noise: tuple[OutputDifference, ...]
     feeds: int
-    still: tuple[str, ...] = ()
 
 
 def compare_models(  # how to run, all with defaults
@@ -118,7 +112,6 @@ def compare_models(  # how to run, all with defaults
 
     levels: list[LevelComparison] = []
     noise: tuple[OutputDifference, ...] = ()
-    still: tuple[str, ...] = ()
     before: Session = None
     for setting in settings:
         with _blaming(_ORIGINAL, InvalidModelError):
@@ -132,11 +125,10 @@ def compare_models(  # how to run, all with defaults
         outputs = _compare(first, second, made(), role=_PRUNED, kind=VerificationError)
         if not levels:
             noise = _nudged_difference(first, _made(feeds))
-            still = _unmoved(first, feeds)
         levels.append(LevelComparison(setting, outputs))
         before = first
         del second
-    return Comparison(tuple(levels), noise, len(feeds), still)
+    return Comparison(tuple(levels), noise, len(feeds))
 
 
 def _merged(
@@ -157,16 +149,6 @@ def _nudged_difference(session: Session, feeds: Iterable[Feed]) -> tuple[OutputD
         nudged = run_outputs(session, {name: _nudge(value) for name, value in feed.items()})
         found = _merged(found, (measure(n, plain.get(n), nudged.get(n)) for n in plain))
     return found
-
-
-def _unmoved(session: Session, feeds: Sequence[Feed | FeedRecipe]) -> tuple[str, ...]:
-    """Return the outputs that are the same when all inputs are others of the same sizes."""
-    recipe = feeds[0]
-    if not isinstance(recipe, FeedRecipe):
-        return ()
-    one, other = (run_outputs(session, r.make()) for r in (recipe, replace(recipe, seed=_OTHER)))
-    moves = {n: measure(n, one[n], other.get(n)) for n in one}
-    return tuple(n for n, d in moves.items() if d.comparable and not d.max_abs)
 
 
 def _nudge(value: FeedValue) -> FeedValue:

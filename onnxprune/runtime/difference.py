@@ -7,7 +7,7 @@ booleans, strings, shapes, element types, and where NaN and infinity are.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -37,6 +37,7 @@ class OutputDifference:
         mismatches: Unequal elements among integers, booleans and strings.
         nonfinite: Elements that are NaN or infinite in the first model.
         nonfinite_mismatches: Elements NaN or infinite in one model and not the same in the other.
+        telling: Whether the first model gave anything but one value over and over, or no number.
         shapes_equal: Whether shapes are the same, and so are the lengths of sequences.
         dtypes_equal: Whether element types are the same.
         detail: The first difference in shape or type, in words.
@@ -50,6 +51,7 @@ class OutputDifference:
     mismatches: int = 0
     nonfinite: int = 0
     nonfinite_mismatches: int = 0
+    telling: bool = field(default=False, compare=False)
     shapes_equal: bool = True
     dtypes_equal: bool = True
     detail: str = ""
@@ -71,6 +73,7 @@ class OutputDifference:
             mismatches=self.mismatches + other.mismatches,
             nonfinite=self.nonfinite + other.nonfinite,
             nonfinite_mismatches=self.nonfinite_mismatches + other.nonfinite_mismatches,
+            telling=self.telling or other.telling,
             shapes_equal=self.shapes_equal and other.shapes_equal,
             dtypes_equal=self.dtypes_equal and other.dtypes_equal,
             detail=self.detail or other.detail,
@@ -112,7 +115,7 @@ def _pair(name: str, wanted: Array | None, seen: Array | None) -> OutputDifferen
         return OutputDifference(name, dtypes_equal=False, detail=detail)
     if _type(wanted).startswith(("bool", "int", "string", "uint")):
         unequal = int(np.count_nonzero(wanted != seen))
-        return OutputDifference(name, elements=wanted.size, mismatches=unequal)
+        return OutputDifference(name, elements=wanted.size, mismatches=unequal, telling=True)
     total = OutputDifference(name)
     for start in range(0, wanted.size, _CHUNK):
         chunk = slice(start, start + _CHUNK)
@@ -134,6 +137,7 @@ def _floats(name: str, wanted: Array, seen: Array) -> OutputDifference:
         elements=one.size,
         nonfinite=int(np.count_nonzero(~finite)),
         nonfinite_mismatches=int(np.count_nonzero(~both & ~same)),
+        telling=bool(finite.any() and (one.size == 1 or (one[finite] != one[finite][0]).any())),
     )
 
 

@@ -58,6 +58,9 @@ SMALL = 1e-4
 NOISE_FACTOR = 20.0
 """How much more than the original's own difference from itself is permitted."""
 
+GROSS = 1e-2
+"""More noise than this in a value inside, multiplied as for outputs, and it is not compared."""
+
 UNSTABLE = 2e-3
 """An original that differs this much from itself (feedback, say) is tried on calmer inputs."""
 
@@ -74,7 +77,8 @@ class Verification(BaseModel):
         max_abs: largest difference of any output.
         max_rel: the same, relative to the largest value of the output.
         noise: how much the original differs from itself, relative as well.
-        still: outputs that other inputs do not change, so that comparing them says nothing.
+        mute: outputs that are one value over and over, or no number, and say nothing.
+        numbers: whether anything that was compared is a number at all.
         feeds: number of inputs tried.
         failures: what disagrees, in words.
     """
@@ -86,7 +90,8 @@ class Verification(BaseModel):
     max_abs: float
     max_rel: float
     noise: float = 0.0
-    still: tuple[str, ...] = ()
+    mute: tuple[str, ...] = ()
+    numbers: bool = True
     feeds: int
     failures: list[str] = []
 
@@ -111,6 +116,9 @@ def verify_cut(
         progress: called with (done, total).
         workspace: directory for the masked original, which is as large as the original.
         branches: residual branches that were removed: the original's output zero there.
+
+    Raises:
+        VerificationError: the pruned file does not run, or nothing that is compared is a number.
     """
     masked = masked_model(analysis.proto, analysis.deps, removed, branches)
     hidden, saturated = behind_saturation(analysis.deps)
@@ -118,7 +126,8 @@ def verify_cut(
         hidden, saturated = {}, frozenset()
     with tempfile.TemporaryDirectory(prefix="onnxprune-", dir=workspace) as directory:
 
-        def compared(taps: Mapping[str, int], pairs: Mapping[str, str]) -> Verification:
+        def compared(inner: Mapping[str, int], pairs: Mapping[str, str]) -> Verification:
+            taps = {**hidden, **inner}
             reference = Path(directory) / "masked.onnx"
             model = without_rounding(with_outputs(masked, taps), pairs)
             write_model(model, reference, source=analysis.model)
@@ -132,29 +141,27 @@ def verify_cut(
             if feeds is not None:
                 return compare_files(
                     reference, candidate, feeds, tolerance=tolerance, saturated=saturated,
-                    cpu_limit_s=patience_s(analysis), progress=progress,
+                    inner=inner, cpu_limit_s=patience_s(analysis), progress=progress,
                 )  # fmt: skip
             found, _ = _at_runnable_sizes(
-                analysis, reference, candidate, progress, tolerance=tolerance, saturated=saturated
-            )
+                analysis, reference, candidate, progress, tolerance=tolerance, saturated=saturated,
+                inner=inner,
+            )  # fmt: skip
             return found
 
-        found, pairs = compared(hidden, {}), rounded(masked)
+        found, pairs = compared({}, {}), rounded(masked)
         if pairs and found.sound and not found.exact:
-            found = compared(hidden, pairs)
+            found = compared({}, pairs)
         else:
             pairs = {}
         values = acted_on(analysis.deps, removed)
-        outputs = values.intersection(analysis.deps.graph.outputs)
-        if found.exact and outputs.intersection(found.still):
-            there = values.intersection(
-                o for n in load_model(pruned).proto.graph.node for o in n.output
-            )
-            taps = hidden | in_front_of(analysis.deps, outputs.intersection(found.still), there)
-            found = compared(taps, pairs)
-            if (outputs | taps.keys()) <= {*found.still}:
-                message = "no value that depends on what was removed changes with the inputs tried"
-                found = found.model_copy(update={"exact": False, "failures": [message]})
+        mute = values.intersection(found.mute, analysis.deps.graph.outputs)
+        if found.exact and mute:
+            made = {o for n in load_model(pruned).proto.graph.node for o in n.output}
+            found = compared(in_front_of(analysis.deps, mute, values & made), pairs)
+        if found.exact and mute and not found.numbers:
+            message = "no value that could be compared is a number with the inputs that were tried"
+            raise VerificationError(message, hint="see whether the original computes numbers")
     complaint = run_isolated(
         "onnxprune.runtime.check:new_complaint",
         {"original": analysis.model.path, "pruned": pruned},
@@ -195,6 +202,7 @@ def _at_runnable_sizes(
     *,
     tolerance: float,
     saturated: Collection[str] = (),
+    inner: Collection[str] = (),
 ) -> tuple[Verification, FeedRecipe]:
     """Try sizes of the symbolic dimensions until the original runs; return how it was fed, too."""
     specs = input_specs(analysis.model.proto)
@@ -215,7 +223,7 @@ def _at_runnable_sizes(
     ) -> tuple[Verification, FeedRecipe]:
         feeds = [FeedRecipe(specs, d, seed=n, ranges=ranges) for n, d in enumerate(settings)]
         found = compare_files(
-            reference, pruned, feeds, tolerance=tolerance, saturated=saturated,
+            reference, pruned, feeds, tolerance=tolerance, saturated=saturated, inner=inner,
             cpu_limit_s=limit_s, progress=progress,
         )  # fmt: skip
         return found, feeds[0]
@@ -249,6 +257,7 @@ def compare_files(
     *,
     tolerance: float = TOLERANCE,
     saturated: Collection[str] = (),
+    inner: Collection[str] = (),
     cpu_limit_s: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Verification:
@@ -263,7 +272,7 @@ def compare_files(
         timeout_s=TIMEOUT_S, memory_limit_bytes=MEMORY_BYTES, cpu_limit_s=cpu_limit_s,
         progress=progress, task="verification",
     )  # fmt: skip
-    return judge(comparison, tolerance=tolerance, saturated=saturated)
+    return judge(comparison, tolerance=tolerance, saturated=saturated, inner=inner)
 
 
 def patience_s(analysis: Analysis) -> float:
@@ -292,7 +301,11 @@ def tolerance_of(analysis: Analysis, *, rounding: bool = True) -> float:
 
 
 def judge(
-    comparison: Comparison, *, tolerance: float = TOLERANCE, saturated: Collection[str] = ()
+    comparison: Comparison,
+    *,
+    tolerance: float = TOLERANCE,
+    saturated: Collection[str] = (),
+    inner: Collection[str] = (),
 ) -> Verification:
     """Turn measured differences into a verdict.
 
@@ -300,6 +313,8 @@ def judge(
         comparison: what was measured.
         tolerance: largest relative difference that passes whatever the original's noise.
         saturated: outputs that values compared beside them stand in front of.
+        inner: values compared in place of outputs that say nothing; where one is hardly more than
+            what rounding left over, it says nothing either.
     """
 
     def relative(found: OutputDifference) -> float:
@@ -309,12 +324,16 @@ def judge(
 
     noise = {d.name: d for d in comparison.noise}
     failures: list[str] = []
-    sound = True
+    sound, numbers, telling = True, False, set[str]()
     max_abs = max_rel = 0.0
     for level in comparison.levels:
         for found in level.outputs:
-            max_abs, max_rel = max(max_abs, found.max_abs), max(max_rel, relative(found))
             own = noise.get(found.name)
+            if found.name in inner and own and NOISE_FACTOR * relative(own) > GROSS:
+                continue
+            max_abs, max_rel = max(max_abs, found.max_abs), max(max_rel, relative(found))
+            telling |= {found.name} if found.telling else set()
+            numbers |= found.elements > found.nonfinite
             allowed = max(tolerance, min(MOST, NOISE_FACTOR * relative(own) if own else 0.0))
             reason = _reason(found, own, relative(found), allowed)
             sound &= found.shapes_equal and found.dtypes_equal and not found.nonfinite_mismatches
@@ -323,7 +342,8 @@ def judge(
                 failures.append(f"output '{printable(found.name)}' {reason} ({mode} optimisation)")
     return Verification(
         exact=not failures, sound=sound, max_abs=max_abs, max_rel=max_rel,
-        noise=max((relative(d) for d in comparison.noise), default=0.0), still=comparison.still,
+        noise=max((relative(d) for d in comparison.noise if d.name not in inner), default=0.0),
+        mute=tuple(n for n in noise if n not in telling), numbers=numbers,
         feeds=comparison.feeds, failures=failures,
     )  # fmt: skip
 

@@ -93,7 +93,7 @@ def retrained(path: Path, *, widen: bool = False) -> None:
         array = numpy_helper.to_array(tensor)
         if array.dtype == np.float32:
             noise = np.random.default_rng(1).normal(size=array.shape).astype(np.float32)
-            tensor.CopyFrom(numpy_helper.from_array(array + 0.01 * noise, tensor.name))
+            tensor.CopyFrom(numpy_helper.from_array(array * (1 + 0.01 * noise), tensor.name))
     if widen:
         onnx.save(onnx.load(MODEL), path)
         pipeline.prune(path, path.with_name("narrow.onnx"), ratio=0.2, verify=False)

@@ -17,7 +17,6 @@ ZOO = Path(os.environ.get("ONNXPRUNE_ZOO") or Path(__file__).resolve().parents[2
 MODELS = sorted(ZOO.glob("*.onnx"))
 
 UNPRUNABLE = {
-    "ddddocr_old_int8": "its convolutions feed an operator of another domain",
     "oww_hey_jarvis": "every width is normalised over, which only --allow-approximate prunes",
 }
 """Models that nothing can leave, with the reason."""

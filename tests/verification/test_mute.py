@@ -1,4 +1,4 @@
-"""Outputs that no input changes hide every difference: values in front of them are compared."""
+"""Outputs that are no numbers, or one over and over, hide every difference in front of them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write(path, nodes, large=1e6):
 
 
 @pytest.mark.parametrize("nodes", NODES.values(), ids=NODES)
-def test_a_difference_in_front_of_a_still_output_is_found(nodes, tmp_path):
+def test_a_difference_in_front_of_a_mute_output_is_found(nodes, tmp_path):
     original, pruned, plan = (tmp_path / n for n in ("m.onnx", "p.onnx", "plan.json"))
     write(original, nodes)
     assert prune(original, pruned, ratio=0.5, plan_out=plan).verified.exact
@@ -65,6 +65,6 @@ def test_nothing_is_written_where_nothing_can_be_compared(tmp_path):
             node.input[0] = "less"
     model.graph.node.insert(1, parser.parse_node("less = Sub(f, large)"))
     save(model, tmp_path / "m.onnx")
-    with pytest.raises(VerificationError, match="no value that depends on what was removed"):
+    with pytest.raises(VerificationError, match="no value that could be compared"):
         prune(tmp_path / "m.onnx", tmp_path / "p.onnx", ratio=0.5)
     assert not (tmp_path / "p.onnx").exists()
