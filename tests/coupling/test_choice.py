@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
     from onnxprune.analysis import Analysis
 
-ZOO = Path(os.environ.get("ONNXPRUNE_ZOO") or Path(__file__).resolve().parents[2] / ".zoo")
-RESNET = ZOO / "resnet20_cifar10.onnx"
 
 NOISE = CLEARLY + 0.01
 """Beside what the choice may cost, a little for the plan's rounding of counts."""
@@ -67,11 +64,9 @@ def test_exported_networks(
 
 
 @pytest.mark.slow
-@pytest.mark.zoo
-@pytest.mark.skipif(not RESNET.exists(), reason="`make zoo` fetches it")
 @pytest.mark.parametrize(("options", "target"), TARGETS, ids=[t.metric for _, t in TARGETS])
-def test_a_trained_residual_network(options: dict, target: Target) -> None:
-    check(RESNET, options, target)
+def test_a_trained_residual_network(shared: Path, options: dict, target: Target) -> None:
+    check(shared / "models" / "resnet20_cifar10.onnx", options, target)
 
 
 def test_a_report_says_what_other_ways_would_take(residual_net: Path) -> None:
