@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,9 +17,9 @@ from onnxprune.planning.selection import make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from onnxprune.analysis import Analysis
-
 
 NOISE = CLEARLY + 0.01
 """Beside what the choice may cost, a little for the plan's rounding of counts."""
