@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,9 @@ RowTable = dict[tuple[str, int], "LabelArray"]
 
 RANDOM = frozenset(("Bernoulli", "Dropout", "Multinomial", "RandomNormalLike", "RandomUniformLike"))
 """Operators whose output may differ from run to run."""
+
+_LITTLE = 1 << 20
+"""So many elements may be computed ahead however small the weights are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,7 @@ class Labelling:
         self._row_labels: dict[int, int] = {}
         self._conv_groups = conv_groups or {}
         self._node: Node | None = None
+        self._most_ahead = max([_LITTLE, *(prod(p.shape) for p in self.parameters.values())])
 
     # ---- reading and setting -------------------------------------------------------------------
 
@@ -114,10 +119,18 @@ class Labelling:
             self._fixed.update(node.outputs)
 
     def _computed_ahead(self, node: Node) -> bool:
-        """Tell whether a node only depends on weights, so that its output could be one as well."""
+        """Tell whether a node only depends on weights, so that its output could be one as well.
+
+        What a few bytes of a file can blow up to any size is left to the runtime.
+        """
         plain = not (node.bodies or node.domain or node.scope or node.op in RANDOM)
         plain = plain and not set(node.outputs) & set(self.graph.outputs)
+        plain = plain and all(self._moderate(o) for o in node.outputs if o)
         return plain and bool(node.inputs) and all(i in self._fixed for i in node.inputs if i)
+
+    def _moderate(self, key: str) -> bool:
+        shape = self.shape(key)
+        return shape is not None and prod(shape) <= self._most_ahead
 
     def shape(self, key: str) -> tuple[int, ...] | None:
         """Return the shape of a value under the probe sizes, None when unknown."""

@@ -6,6 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from onnx import numpy_helper
+
+from onnxprune.core.dependencies import analyze_graph
+from onnxprune.core.graph import build_graph
+from onnxprune.core.shapes import concretize
 
 from .conftest import Pruned, build
 
@@ -409,3 +414,26 @@ def test_what_a_body_hides_is_not_read_from_outside(prune_exactly: Prune) -> Non
     pruned = prune_exactly(model)
     assert pruned.initializer("b").shape == (4,)
     assert not pruned.analysis.copies
+
+
+@pytest.mark.parametrize(("rows", "expands"), [(4, False), (1 << 20, True)])
+def test_what_a_few_bytes_blow_up_is_not_computed_ahead(rows: int, *, expands: bool) -> None:
+    """A norm of weights behind a value of 64 GiB, and behind a small one, which is computed."""
+    model = build(
+        f"""
+        agraph (float[N, 4] x) => (float[N, 3] y)
+        <int64[2] big = {{{rows}, 16384}}, float[1, 1] one = {{1}}> {{
+          e = Expand(one, big)
+          s = ReduceMean<keepdims = 0>(e)
+          scaled = Mul(v, s)
+          norm = ReduceL2<axes = [1]>(scaled)
+          u = Div(v, norm)
+          h = MatMul(x, u)
+          r = Relu(h)
+          y = MatMul(r, w)
+        }}""",
+        v=(4, 8), w=(8, 3),
+    )  # fmt: skip
+    graph = build_graph(model)
+    deps = analyze_graph(graph, concretize(graph, numpy_helper.to_array, [{"N": 2}, {"N": 3}]))
+    assert bool(deps.ctx.held) is not expands
