@@ -69,6 +69,11 @@ class Edge:
         """Key of the value."""
         return self.node.inputs[0]
 
+    @property
+    def ends(self) -> tuple[str, str]:
+        """Keys of the value and of what the consumer reads."""
+        return self.node.inputs[0], self.node.outputs[0]
+
     def missing(self, cut: Flags) -> NDArray[np.bool_]:
         """Return which indices the value keeps and the consumer does not."""
         return np.asarray(~cut[self.above] & cut[self.below])
@@ -76,6 +81,21 @@ class Edge:
     def copied(self, cut: Flags) -> bool:
         """Tell whether the consumer needs a copy."""
         return bool(self.missing(cut).any())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Joint:
+    """A concatenation that alone reads what several Selects give it.
+
+    Attributes:
+        output: key of its output.
+        axis: axis of the channels.
+        edges: the Selects.
+    """
+
+    output: str
+    axis: int
+    edges: tuple[Edge, ...]
 
 
 def find_edges(deps: Dependencies) -> list[Edge]:
@@ -130,6 +150,11 @@ class LatencyModel:
             touched.append(
                 np.unique(np.concatenate([s for e in forks for s in (e.above, e.below)]))
             )
+        self._parts = len(self._prices)
+        self._joints = _joints(deps, self.edges)
+        for joint in self._joints:
+            self._prices.append(self._saved_by(joint))
+            touched.append(self._sets((joint.output, *(n for e in joint.edges for n in e.ends))))
         owners = np.repeat(np.arange(len(touched)), [len(t) for t in touched])
         sets = np.concatenate([np.zeros(0, np.int64), *touched])
         order = np.argsort(sets, kind="stable")
@@ -198,7 +223,7 @@ class LatencyModel:
 
         It stays between convolutions only where nothing else reads it.
         """
-        inside = [{e.value, e.node.outputs[0]} <= self._between for e in forks]
+        inside = [{*e.ends} <= self._between for e in forks]
         each = [
             self._copying(e.value, e.axis, between=b) for e, b in zip(forks, inside, strict=True)
         ]
@@ -231,7 +256,11 @@ class LatencyModel:
         return self._times
 
     def total(self, cut: Flags) -> float:
-        """Return the time of the network with the copies that it needs."""
+        """Return the time of the network with a copy for every consumer that needs one."""
+        return float(self._priced(cut)[: self._parts].sum())
+
+    def least(self, cut: Flags) -> float:
+        """Return the time of the network with copies behind concatenations where that is less."""
         return float(self._priced(cut).sum())
 
     def copies(self, cut: Flags) -> dict[tuple[str, bytes], list[Edge]]:
@@ -243,29 +272,30 @@ class LatencyModel:
         return found
 
     def joins(self, cut: Flags) -> dict[str, float]:
-        """Return what is saved by one copy behind a concatenation instead of many in front of it.
+        """Return what one copy behind a concatenation saves, instead of many in front of it."""
+        times = self._priced(cut)[self._parts :].tolist()
+        return {j.output: -us for j, us in zip(self._joints, times, strict=True) if us < 0}
+
+    def _saved_by(self, joint: Joint) -> Price:
+        """Return what prices a concatenation: nothing, or less if one copy behind it saves time.
 
         A concatenation of values with odd numbers of channels brings them into the plain order of
         bytes anyhow, so that does not count.
         """
-        edges = {edge.node.outputs[0]: edge for edge in self.edges}
-        cuts = Cuts(self._deps.ctx, cut[self._deps.roots], self._shapes)
-        found = {}
-        for node in self._deps.graph.nodes:
-            own = [edges.get(s.outputs[0]) for s in operands(self._deps, node).values()]
-            copied = [e for e in own if e is not None and e.copied(cut)]
+        own = [(e, self._copying(e.value, e.axis, between=False)) for e in joint.edges]
+        behind = self._copying(joint.output, joint.axis, between=False)
+        width = ITEM_BYTES.get(self._dtype(joint.output), 4)
+
+        def of_joint(cut: Flags, cuts: Cuts) -> float:
+            copied = [(e, c) for e, c in own if e.copied(cut)]
             if len(copied) < 2:
-                continue
-            output, axis = node.outputs[0], copied[0].axis
-            apart = sum(
-                self._copying(e.value, e.axis, between=False).us(0, _kept(e.below, cut))
-                for e in copied
-            )
-            behind = self._copying(output, axis, between=False).us(0, cuts.size(output, axis))
-            more = sum(int(e.missing(cut).sum()) * e.positions for e in copied)
-            width = ITEM_BYTES.get(self._dtype(output), 4)
-            found[output] = apart - behind - self._costs.bytes_us(more * width)
-        return {output: saved for output, saved in found.items() if saved > 0}
+                return 0.0
+            apart = sum(c.us(0, _kept(e.below, cut)) for e, c in copied)
+            more = sum(int(e.missing(cut).sum()) * e.positions for e, _ in copied)
+            after = behind.us(0, cuts.size(joint.output, joint.axis))
+            return min(after + self._costs.bytes_us(more * width) - apart, 0.0)
+
+        return of_joint
 
     def of(self, layout: Layout) -> float:
         """Return the time of a network as it is laid out."""
@@ -306,6 +336,18 @@ def demanded(deps: Dependencies, table: CostTable) -> list[Layer | Copy]:
     model = LatencyModel(deps, DefaultCosts())
     found = [item for layer in model.layers for item in table.demand(layer)]
     return [*found, *(item for kind in model.kinds for item in copies_of(kind))]
+
+
+def _joints(deps: Dependencies, edges: Sequence[Edge]) -> list[Joint]:
+    """Return the concatenations behind which one copy could serve several operands."""
+    by_output = {edge.node.outputs[0]: edge for edge in edges}
+    found = []
+    for node in deps.graph.nodes:
+        read = [by_output.get(s.outputs[0]) for s in operands(deps, node).values()]
+        own = tuple(e for e in read if e is not None)
+        if len(own) > 1:
+            found.append(Joint(node.outputs[0], own[0].axis, own))
+    return found
 
 
 def _near_convolutions(deps: Dependencies) -> tuple[set[str], set[str]]:

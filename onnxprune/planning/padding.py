@@ -56,7 +56,7 @@ class Padding:
 
     def cheapest(self, streams: Sequence[Stream] = ()) -> Flags:
         """Return what to cut so that the network takes the least time by prediction."""
-        cut, best = self._removed, self._model.total(self._removed)
+        cut, best = self._removed, self._model.least(self._removed)
         skips = [e for e in self._model.edges if self._follows(e)]
         moves: list[list[Edge]] = [[e] for e in reversed(self._model.edges) if not self._follows(e)]
         moves += [[e] for e in reversed(skips)]
@@ -67,17 +67,17 @@ class Padding:
             for edges in moves:
                 tried = self._kept(cut, edges)
                 if tried is not cut and self._pays(tried, best):
-                    cut, best = tried, self._model.total(tried)
+                    cut, best = tried, self._model.least(tried)
             for atoms in groups:
                 for tried in self._rounded(cut, atoms):
                     if self._pays(tried, best):
-                        cut, best = tried, self._model.total(tried)
+                        cut, best = tried, self._model.least(tried)
             if best == before:
                 break
         return cut
 
     def _pays(self, cut: Flags, best: float) -> bool:
-        faster = self._model.total(cut) < best * (1 - _LESS)
+        faster = self._model.least(cut) < best * (1 - _LESS)
         return faster and (self._enough is None or self._enough(cut))
 
     def _roundable(self) -> list[LabelArray]:
@@ -119,7 +119,7 @@ class Padding:
             shared = list(self._model.copies(cut).values())
             if len(shared) <= copies:
                 return cut
-            losses = [self._model.total(self._kept(cut, edges)) for edges in shared]
+            losses = [self._model.least(self._kept(cut, edges)) for edges in shared]
             for number in np.argsort(losses, kind="stable")[: len(shared) - copies].tolist():
                 cut = self._kept(cut, shared[number])
 
