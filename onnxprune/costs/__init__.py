@@ -7,6 +7,6 @@
 from __future__ import annotations
 
 from onnxprune.costs.estimate import DefaultCosts
-from onnxprune.costs.layer import Copy, Copying, Layer, LayerCosts
+from onnxprune.costs.layer import Blocking, Copy, Copying, Layer, LayerCosts
 
-__all__ = ["Copy", "Copying", "DefaultCosts", "Layer", "LayerCosts"]
+__all__ = ["Blocking", "Copy", "Copying", "DefaultCosts", "Layer", "LayerCosts"]

@@ -94,7 +94,9 @@ def open_collection(
             collection.kept &= write_measured(identity, times, place)
         return found
 
-    collection = Collection(identity, CostTable(measured, measure if measuring else None), place)
+    how = measure if measuring else None
+    table = CostTable(measured, how, blocked=spec.facts.blocks_images)
+    collection = Collection(identity, table, place)
     return collection
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from onnxprune.costs.layer import ITEM_BYTES, Copying
+from onnxprune.costs.layer import ITEM_BYTES, Blocking, Copying
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +62,11 @@ class DefaultCosts:
     narrow: float = 1.5
     slower: float = 1.15
     slower_grouped: float = 6.0
+
+    @property
+    def blocking(self) -> Blocking:
+        """Return how images are kept in blocks of channels."""
+        return Blocking(self.block, self.unit, self.call_us, self.copied_per_us / 2)
 
     def layer_us(self, layer: Layer) -> float:
         """Return the time of a layer."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["ITEM_BYTES", "Copy", "Copying", "Layer", "LayerCosts", "Widths"]
+__all__ = ["ITEM_BYTES", "Blocking", "Copy", "Copying", "Layer", "LayerCosts", "Widths"]
 
 Widths = tuple[int, int, int]
 """Groups, channels that go into each, channels that come out of each."""
@@ -165,8 +165,38 @@ class Copying:
         return self.of * of + self.call * len(kept) + self.kept * sum(kept)
 
 
+@dataclass(frozen=True, slots=True)
+class Blocking:
+    """How a runtime keeps images in blocks of channels, and what a change of that order takes.
+
+    Attributes:
+        block: channels of a block; pools and concatenations take whole blocks only.
+        unit: convolutions take channels in multiples of this.
+        call_us: each change of the order, whatever its size.
+        bytes_per_us: bytes of an image whose order changes in a microsecond.
+
+    Examples:
+        >>> Blocking(16, 4, 3.0, 5e4).us([50_000, 100_000])
+        9.0
+    """
+
+    block: int
+    unit: int
+    call_us: float
+    bytes_per_us: float
+
+    def us(self, sizes_bytes: Sequence[int]) -> float:
+        """Return the time of changes of the order of some images."""
+        return self.call_us * len(sizes_bytes) + sum(sizes_bytes) / self.bytes_per_us
+
+
 class LayerCosts(Protocol):
     """Says how long layers and copies take, in microseconds of one run."""
+
+    @property
+    def blocking(self) -> Blocking | None:
+        """Return how images are kept in blocks of channels, None where they are not."""
+        ...
 
     def over(self, layer: Layer) -> Callable[[Widths], float]:
         """Return the time of a layer at any widths up to those that it has."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onnxprune.costs.estimate import DefaultCosts
-from onnxprune.costs.layer import Copy, Copying, Layer, Widths, points
+from onnxprune.costs.layer import Blocking, Copy, Copying, Layer, Widths, points
 from onnxprune.costs.steps import Steps, depthwise_layers, find_steps, probe_layers
 
 if TYPE_CHECKING:
@@ -116,17 +116,31 @@ class CostTable:
         measured: microseconds by layer or copy that are known already, None for what the provider
             does not take; it grows.
         measure: measures layers and copies; None to estimate.
+        blocked: whether images are kept in blocks of channels between convolutions.
     """
 
     def __init__(
-        self, measured: dict[str, float | None] | None = None, measure: Measure | None = None
+        self,
+        measured: dict[str, float | None] | None = None,
+        measure: Measure | None = None,
+        *,
+        blocked: bool = False,
     ) -> None:
+        self._blocked = blocked
         self.measured = measured if measured is not None else {}
         self._measure = measure
         self._estimate = DefaultCosts()
         self._surfaces: dict[str, Surface] = {}
         self._copies: dict[str, Copying] = {}
         self._steps: dict[str, Steps] = {}
+
+    @property
+    def blocking(self) -> Blocking | None:
+        """Return how images are kept in blocks of channels, which are the steps of convolutions."""
+        if not self._blocked:
+            return None
+        estimate, known = self._estimate.blocking, self.steps("Conv float32")
+        return replace(estimate, block=max(known.step, estimate.unit)) if known else estimate
 
     def knows(self, items: Iterable[Layer | Copy]) -> bool:
         """Tell whether all of them were tried on the provider."""

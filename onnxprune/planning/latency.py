@@ -20,6 +20,7 @@ from onnxprune.costs import DefaultCosts
 from onnxprune.costs.layer import ITEM_BYTES, Copy
 from onnxprune.costs.network import DTYPES, layer_of
 from onnxprune.costs.table import copies_of
+from onnxprune.planning.blocks import Blocks
 from onnxprune.rewrite.selects import operands, wanted_indices
 
 if TYPE_CHECKING:
@@ -159,6 +160,7 @@ class LatencyModel:
         sets = np.concatenate([np.zeros(0, np.int64), *touched])
         order = np.argsort(sets, kind="stable")
         self._sets_of, self._owners = sets[order], owners[order]
+        self._blocks = Blocks(deps, costs, self._fused, self._between)
         self._cut: Flags | None = None
         self._times = np.zeros(len(self._prices))
 
@@ -257,11 +259,11 @@ class LatencyModel:
 
     def total(self, cut: Flags) -> float:
         """Return the time of the network with a copy for every consumer that needs one."""
-        return float(self._priced(cut)[: self._parts].sum())
+        return float(self._priced(cut)[: self._parts].sum()) + self._blocks.us(cut)
 
     def least(self, cut: Flags) -> float:
         """Return the time of the network with copies behind concatenations where that is less."""
-        return float(self._priced(cut).sum())
+        return float(self._priced(cut).sum()) + self._blocks.us(cut)
 
     def copies(self, cut: Flags) -> dict[tuple[str, bytes], list[Edge]]:
         """Return the Selects that need a copy, those together that share one."""

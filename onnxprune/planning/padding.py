@@ -61,6 +61,9 @@ class Padding:
         moves: list[list[Edge]] = [[e] for e in reversed(self._model.edges) if not self._follows(e)]
         moves += [[e] for e in reversed(skips)]
         moves += [[e for e in skips if np.isin(e.above, s.columns).any()] for s in streams]
+        for stream in streams:
+            moves.append([e for e in self._model.edges if np.isin(e.above, stream.columns).any()])
+        moves.append(list(self._model.edges))
         groups = self._roundable()
         for _ in range(_ROUNDS):
             before = best
@@ -69,8 +72,9 @@ class Padding:
                 if tried is not cut and self._pays(tried, best):
                     cut, best = tried, self._model.least(tried)
             for atoms in groups:
-                for tried in self._rounded(cut, atoms):
-                    if self._pays(tried, best):
+                for step in _STEPS:
+                    tried = self._rounded(cut, atoms, step)
+                    if tried is not cut and self._pays(tried, best):
                         cut, best = tried, self._model.least(tried)
             if best == before:
                 break
@@ -91,27 +95,24 @@ class Padding:
             and (g.follows or sides[g.atoms].all())
         ]
 
-    def _rounded(self, cut: Flags, atoms: LabelArray) -> list[Flags]:
-        """Return cuts with so much more of a group that what is kept is a multiple of a step.
+    def _rounded(self, cut: Flags, atoms: LabelArray, step: int) -> Flags:
+        """Return a cut with so much more of a group that what is kept is a multiple of a step.
 
         First comes what is there anyway, because somebody else reads it. Consumers that read all
-        before keep reading all.
+        before keep reading all. The cut itself is returned where that changes nothing.
         """
         gone = atoms[cut[atoms]]
         kept = len(atoms) - len(gone)
-        counts = {min(len(atoms), -(-kept // step) * step) - kept for step in _STEPS} - {0}
-        if not kept or not counts:
-            return []
+        count = min(len(atoms), -(-kept // step) * step) - kept
+        if not kept or not count:
+            return cut
         there = self._hierarchy.downwards(~cut)
         gone = gone[np.argsort(~there[gone], kind="stable")]
         whole = [e for e in self._model.edges if not e.copied(cut)]
-        found = []
-        for count in sorted(counts):
-            tried = cut.copy()
-            tried[gone[:count]] = False
-            tried = self._settled(tried)
-            found.append(self._kept(tried, [e for e in whole if e.copied(tried)]))
-        return found
+        tried = cut.copy()
+        tried[gone[:count]] = False
+        tried = self._settled(tried)
+        return self._kept(tried, [e for e in whole if e.copied(tried)])
 
     def at_most(self, cut: Flags, copies: int) -> Flags:
         """Return a cut that needs no more than some copies, giving up the least useful ones."""

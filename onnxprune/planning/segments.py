@@ -3,8 +3,9 @@
 Freeing the consumers of a stream loses less of what they read, and may take more time. How much a
 loss of weights means for accuracy is not known here, so time comes first: both couplings meet the
 target, the faster one by prediction sets the time, and streams are set free as long as that is kept
-to, those first that save most for their time. What is lost is the share of the weights that read
-what leaves, as squared norms.
+to, those first that save most for their time. Less is lost for more time without any freedom, too,
+by removing less; a stream that saves less for its time than that on average stays as it is. What
+is lost is the share of the weights that read what leaves, as squared norms.
 """
 
 from __future__ import annotations
@@ -55,21 +56,22 @@ def choose_forks(
         step: what is kept of a group is a multiple of this.
         costs: what layers and copies cost, by default about that of the CPU provider.
     """
-    segments = _segments(free)
+    segments = find_segments(free)
     if not segments:
         return ()
-    trial = _Trial(free, costs or DefaultCosts(), target, step=step)
+    trial = Trial(free, costs or DefaultCosts(), target, step=step)
     base, whole = trial.of([]), trial.of(segments)
     limit = min(base.time, whole.time) * (1 + CLEARLY)
-    if base.time > limit or (whole.time <= limit and whole.loss <= base.loss):
+    rate = trial.rate(base)
+    if base.time > limit or (whole.time <= limit and whole.worth(rate) <= base.worth(rate)):
         return free.forks
     alone = [trial.of([segment]) for segment in segments]
-    worth = [(_price(o, base), n) for n, o in enumerate(alone) if o.loss < base.loss]
-    chosen: list[_Segment] = []
+    prices = [(_price(o, base), n) for n, o in enumerate(alone) if o.loss < base.loss]
+    chosen: list[Segment] = []
     best = base
-    for _, number in sorted(worth):
+    for _, number in sorted(prices):
         found = trial.of([*chosen, segments[number]])
-        if found.time <= limit and found.loss < best.loss:
+        if found.time <= limit and found.worth(rate) < best.worth(rate):
             chosen, best = [*chosen, segments[number]], found
     values = {v for segment in chosen for v in segment.values}
     return tuple(value for value in free.forks if value in values)
@@ -86,16 +88,16 @@ def constrained_us(free: Analysis, removed_params: float, costs: LayerCosts) -> 
         costs: what layers and copies cost.
     """
     target = Target("params", removed_params)
-    return min(_Trial(free, costs, target, step=step).of([]).time for step in (1, 8))
+    return min(Trial(free, costs, target, step=step).of([]).time for step in (1, 8))
 
 
-def _price(found: _Outcome, base: _Outcome) -> float:
+def _price(found: Outcome, base: Outcome) -> float:
     """Return the time for what is saved."""
     return (found.time - base.time) / (base.loss - found.loss)
 
 
 @dataclass(frozen=True, slots=True)
-class _Segment:
+class Segment:
     """Values whose consumers depend on each other.
 
     Attributes:
@@ -110,12 +112,24 @@ class _Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class _Outcome:
+class Outcome:
+    """What a choice of segments comes to.
+
+    Attributes:
+        loss: weights that are lost, as squared norms relative to those of their group.
+        time: predicted, in microseconds.
+    """
+
     loss: float
     time: float
 
+    def worth(self, rate: float) -> float:
+        """Return what is lost, with time at a rate of loss."""
+        return self.loss + rate * self.time
 
-def _segments(free: Analysis) -> list[_Segment]:
+
+def find_segments(free: Analysis) -> list[Segment]:
+    """Return the parts of an unconstrained analysis that may be free or tied on their own."""
     deps = free.deps
     owner = {int(a): g for g in deps.groups for a in g.atoms}
     graph: nx.Graph[tuple[str, str]] = nx.Graph()
@@ -130,12 +144,19 @@ def _segments(free: Analysis) -> list[_Segment]:
         values = {name for kind, name in nodes if kind == "value"}
         groups = frozenset(name for kind, name in nodes if kind == "group")
         ordered = tuple(v for v in free.forks if v in values)
-        found.append(_Segment(ordered, groups - following, groups & following))
+        found.append(Segment(ordered, groups - following, groups & following))
     return sorted(found, key=lambda s: free.forks.index(s.values[0]))
 
 
-class _Trial:
-    """What is lost, and the time that remains, with some segments free and all others tied."""
+class Trial:
+    """What is lost, and the time that remains, with some segments free and all others tied.
+
+    Args:
+        free: the unconstrained analysis.
+        costs: what layers and copies cost.
+        target: what to remove.
+        step: what is kept of a group is a multiple of this.
+    """
 
     def __init__(self, free: Analysis, costs: LayerCosts, target: Target, *, step: int = 1) -> None:
         self._step = step
@@ -162,17 +183,25 @@ class _Trial:
         links.unite(hierarchy.above, hierarchy.below)
         return links.find(np.arange(len(self._deps.roots)))
 
-    def of(self, segments: Sequence[_Segment]) -> _Outcome:
-        """Return the outcome where the target is met and some segments are free."""
+    def of(self, segments: Sequence[Segment]) -> Outcome:
+        """Return what comes out where the target is met and some segments are free."""
         groups = frozenset[str]().union(*(s.groups for s in segments))
         chosen = self._chosen(self._ratio(groups), groups)
         removed = self._deps.removed_labels(chosen)
         loss = float(self._weight[chosen].sum())
         if not segments:  # no copies, and nothing that may be rounded
-            return _Outcome(loss, self._model.total(removed))
+            return Outcome(loss, self._model.total(removed))
         own = groups.union(*(s.following for s in segments))
         cut = Padding(self._deps, self._model, removed, own).cheapest(self._streams)
-        return _Outcome(loss, self._model.total(cut) - sum(self._model.joins(cut).values()))
+        return Outcome(loss, self._model.least(cut))
+
+    def rate(self, base: Outcome) -> float:
+        """Return what is lost for every microsecond that the tied network saves.
+
+        Nothing where it saves hardly any: then time does not count.
+        """
+        saved = self._model.total(np.zeros(len(self._weight), bool)) - base.time
+        return base.loss / saved if saved > CLEARLY * base.time else 0.0
 
     def _ratio(self, free: Collection[str]) -> float:
         """Return the share of every group that meets the target, near the one found before."""

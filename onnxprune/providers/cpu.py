@@ -16,6 +16,7 @@ FACTS = ProviderFacts(
     # Convolutions run on blocks of channels: 8 floats with AVX2, 16 with AVX-512.
     alignment={"float32": 16, "int8": 4},
     layout="NCHWc (blocked) for convolutions",
+    blocks_images=True,
     precision=("float32", "float64", "int8", "int4 weights", "float16 on ARM64"),
     without_device="everything",
     notes=("a convolution whose channels are no multiple of the block stays in plain NCHW",),

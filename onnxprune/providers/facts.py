@@ -52,6 +52,8 @@ class ProviderFacts:
         aliases: Other names that users may ask with.
         alignment: Multiple of channels that its kernels work in, by element type.
         layout: The layout its convolutions compute in.
+        blocks_images: Whether images stay in blocks of channels between convolutions, and change
+            that order for operators that do not know it.
         fixed_shapes: Whether input sizes must be fixed.
         precision: The element types it computes in.
         tolerance: Largest difference from the CPU provider relative to the largest output that its
@@ -74,6 +76,7 @@ class ProviderFacts:
     aliases: tuple[str, ...] = ()
     alignment: Mapping[str, int] = field(default_factory=dict)
     layout: str = "NCHW"
+    blocks_images: bool = False
     fixed_shapes: FixedShapes = "no"
     precision: tuple[str, ...] = ("float32",)
     tolerance: float = 1e-3

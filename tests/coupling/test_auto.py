@@ -15,6 +15,7 @@ from onnxprune.analysis.expansion import expand
 from onnxprune.costs import DefaultCosts
 from onnxprune.errors import NothingToPruneError
 from onnxprune.pipeline.couplings import least_drop
+from onnxprune.planning import segments
 from onnxprune.planning.segments import choose_forks
 
 if TYPE_CHECKING:
@@ -26,12 +27,31 @@ RATIO = Target("ratio", 0.5)
 def test_consumers_are_free_where_time_costs_nothing(residual_net: Path) -> None:
     analysis = expand(analyze_model(residual_net))
     free = dict.fromkeys((f.name for f in fields(DefaultCosts) if f.name.endswith("per_us")), 1e20)
-    assert choose_forks(analysis, RATIO, costs=DefaultCosts(**free, call_us=1.0))
+    assert choose_forks(analysis, RATIO, costs=DefaultCosts(**free, call_us=1.0, block=1, unit=1))
 
 
 def test_they_are_tied_where_copies_are_dear(residual_net: Path) -> None:
     analysis = expand(analyze_model(residual_net))
-    assert not choose_forks(analysis, RATIO, costs=DefaultCosts(copied_per_us=1e-6))
+    assert not choose_forks(
+        analysis, RATIO, costs=DefaultCosts(copied_per_us=1e-6, block=1, unit=1)
+    )
+
+
+@pytest.mark.parametrize("step", [1, 8])
+def test_what_is_free_is_worth_its_time_and_keeps_to_that_of_the_faster(
+    net: Path, step: int
+) -> None:
+    free = expand(analyze_model(net))
+    target = Target("params", 0.4)
+    forks = set(choose_forks(free, target, step=step))
+    everything = segments.find_segments(free)
+    trial = segments.Trial(free, DefaultCosts(), target, step=step)
+    base, whole = trial.of([]), trial.of(everything)
+    chosen = trial.of([s for s in everything if forks.issuperset(s.values)])
+    limit = min(base.time, whole.time) * (1 + segments.CLEARLY)
+    assert chosen.time <= limit * (1 + 1e-3)
+    rate = trial.rate(base)
+    assert base.time > limit or chosen.worth(rate) <= base.worth(rate) * (1 + 1e-3)
 
 
 @pytest.mark.parametrize("coupling", ["auto", "unconstrained"])
