@@ -34,6 +34,7 @@ class Layout:
         cut: flag per label: what is not in the file; a part of `removed`.
         holds: per label set, the one whose content stands in its place.
         joined: outputs of concatenations behind which one copy serves all operands.
+        apart: outputs of operators that are written once for every consumer.
     """
 
     deps: Dependencies
@@ -41,6 +42,7 @@ class Layout:
     cut: Flags
     holds: LabelArray
     joined: frozenset[str] = frozenset()
+    apart: frozenset[str] = frozenset()
 
     @cached_property
     def slots(self) -> Flags:

@@ -105,6 +105,7 @@ class PrunePlan(BaseModel):
         forks: the values whose consumers do so.
         layout: what is kept unread and in which order channels stand, by group.
         joined: outputs of concatenations behind which one copy serves all operands.
+        apart: outputs of operators that are written once for every consumer, with its own rows.
         groups: what leaves.
         branches: residual branches that leave as wholes; absent in the file when there are none.
         settings: how the plan was made.
@@ -124,6 +125,7 @@ class PrunePlan(BaseModel):
     layout: list[PlanLayout] | None = None
     branches: list[PlanBranch] = Field(default_factory=list)
     joined: list[str] | None = None
+    apart: list[str] | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
     plugins: dict[str, str] = Field(default_factory=dict)
     predicted: dict[str, float] = Field(default_factory=dict)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onnxprune.core.apart import find_producers
 from onnxprune.core.cuts import Cuts
 from onnxprune.core.graph import INTERNAL, SELECT
 from onnxprune.core.macs import mac_terms
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from onnxprune.core.apart import Producer
     from onnxprune.core.dependencies import Dependencies
     from onnxprune.core.graph import Node
     from onnxprune.core.labels import LabelArray
@@ -156,6 +158,10 @@ class LatencyModel:
         for joint in self._joints:
             self._prices.append(self._saved_by(joint))
             touched.append(self._sets((joint.output, *(n for e in joint.edges for n in e.ends))))
+        self._producers = self._separable()
+        for producer in self._producers.values():
+            self._prices.append(self._saved_apart(producer))
+            touched.append(self._sets((*producer.node.inputs, *producer.ends)))
         owners = np.repeat(np.arange(len(touched)), [len(t) for t in touched])
         sets = np.concatenate([np.zeros(0, np.int64), *touched])
         order = np.argsort(sets, kind="stable")
@@ -262,7 +268,7 @@ class LatencyModel:
         return float(self._priced(cut)[: self._parts].sum()) + self._blocks.us(cut)
 
     def least(self, cut: Flags) -> float:
-        """Return the time of the network with copies behind concatenations where that is less."""
+        """Return the time of the network with whatever takes less than copies."""
         return float(self._priced(cut).sum()) + self._blocks.us(cut)
 
     def copies(self, cut: Flags) -> dict[tuple[str, bytes], list[Edge]]:
@@ -276,7 +282,38 @@ class LatencyModel:
     def joins(self, cut: Flags) -> dict[str, float]:
         """Return what one copy behind a concatenation saves, instead of many in front of it."""
         times = self._priced(cut)[self._parts :].tolist()
-        return {j.output: -us for j, us in zip(self._joints, times, strict=True) if us < 0}
+        return {j.output: -us for j, us in zip(self._joints, times, strict=False) if us < 0}
+
+    def apart(self, cut: Flags) -> dict[str, float]:
+        """Return what is saved where an operator is written once for every consumer."""
+        times = self._priced(cut)[self._parts + len(self._joints) :].tolist()
+        return {v: -us for v, us in zip(self._producers, times, strict=True) if us < 0}
+
+    def _separable(self) -> dict[str, Producer]:
+        """Return the operators that may be written several times, by their output."""
+        behind = {e.value for joint in self._joints for e in joint.edges}
+        found = find_producers(self._deps)
+        return {v: p for v, p in found.items() if v in self._forks and v not in behind}
+
+    def _saved_apart(self, producer: Producer) -> Price:
+        """Return what prices operators with own rows: nothing, or less if that saves time."""
+        node = producer.node
+        copies = self._copies_of(self._forks[node.outputs[0]])
+        whole = layer_of(node, self._shapes, self._old_size, self._constants)
+        if whole is None or whole.groups != 1:
+            return lambda _cut, _cuts: 0.0
+        over = self._costs.over(whole)
+
+        def of_rows(cut: Flags, cuts: Cuts) -> float:
+            copied = copies(cut, cuts)
+            sizes = producer.wanted(cuts).values()
+            one = layer_of(node, self._shapes, cuts.size, self._constants)
+            if not copied or one is None or not all(sizes):
+                return 0.0
+            own = sum(over((1, one.inner, size)) for size in sizes)
+            return min(own - over(one.widths) - copied, 0.0)
+
+        return of_rows
 
     def _saved_by(self, joint: Joint) -> Price:
         """Return what prices a concatenation: nothing, or less if one copy behind it saves time.
@@ -302,7 +339,7 @@ class LatencyModel:
     def of(self, layout: Layout) -> float:
         """Return the time of a network as it is laid out."""
         cut = layout.cut
-        saved = self.joins(cut) if layout.joined else {}
+        saved = {**self.joins(cut), **self.apart(cut)}
         behind = {
             select.outputs[0]
             for node in self._deps.graph.nodes
@@ -312,9 +349,10 @@ class LatencyModel:
         runs = sum(
             self._saved_by_run(edges[0], layout)
             for edges in self.copies(cut).values()
-            if edges[0].node.outputs[0] not in behind
+            if edges[0].node.outputs[0] not in behind and edges[0].value not in layout.apart
         )
-        return self.total(cut) - sum(saved.get(name, 0.0) for name in layout.joined) - runs
+        otherwise = layout.joined | layout.apart
+        return self.total(cut) - sum(saved.get(name, 0.0) for name in otherwise) - runs
 
     def _saved_by_run(self, edge: Edge, layout: Layout) -> float:
         """Return what a copy takes less if it is a run of channels, as it is laid out."""

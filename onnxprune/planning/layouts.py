@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onnxprune.core.apart import find_producers
 from onnxprune.core.layout import Layout, plain_layout
 from onnxprune.core.order import best_order
 from onnxprune.core.plan import PlanLayout
@@ -40,7 +42,7 @@ def make_layout(
     costs: LayerCosts | None = None,
     arrange: Arrange | None = None,
     pad: bool = True,
-    enough: Callable[[Flags], bool] | None = None,
+    enough: Callable[[Layout], bool] | None = None,
 ) -> Layout:
     """Choose how what remains is laid out, so that the network takes the least time.
 
@@ -52,31 +54,37 @@ def make_layout(
         arrange: finds the order of a stream from its width, the sets that consumers read, and the
             bytes of a channel for each; by default the one with the least bytes copied.
         pad: whether consumers may keep channels that they ignore.
-        enough: tells whether what is cut then, flag per label, is what was asked for; None for any.
+        enough: tells whether a layout, in any order, removes what was asked for; None for any.
     """
     if not deps.hierarchy:
         return plain_layout(deps, removed)
     model = LatencyModel(deps, costs or DefaultCosts())
     streams = find_streams(deps)
 
+    def chosen(cut: Flags) -> Layout:
+        joined, apart = (model.joins(cut), model.apart(cut)) if pad else ({}, {})
+        layout = replace(plain_layout(deps, removed), cut=cut[deps.roots], joined=frozenset(joined))
+        apart_too = replace(layout, apart=frozenset(apart))
+        return apart_too if enough is None or enough(apart_too) else layout
+
     def met(cut: Flags) -> bool:
-        return enough is None or enough(cut[deps.roots])
+        return enough is None or enough(chosen(cut))
 
     padding = Padding(deps, model, removed, enough=met)
     cut = removed
     if pad:
         cut = padding.cheapest(streams)
     if max_copies is not None:
-        cut = padding.at_most(cut, max_copies)
-    cut = cut[deps.roots]
-    holds = np.arange(len(deps.roots))
+        cut = padding.at_most(cut, max_copies, lambda tried: chosen(tried).apart)
+    layout = chosen(cut)
+    holds = layout.holds.copy()
+    edges = [e for e in model.edges if e.value not in layout.apart]
     for stream in streams:
-        order = _order(stream, model.edges, cut, arrange or _least_bytes)
+        order = _order(stream, edges, layout.cut, arrange or _least_bytes)
         if order is not None:
             for places, contents in stream.holds(order):
                 holds[places] = contents
-    joined = frozenset(model.joins(cut)) if pad else frozenset()
-    return Layout(deps, removed, cut, holds, joined)
+    return replace(layout, holds=holds)
 
 
 def _least_bytes(n: int, sets: list[list[int]], weights: list[float]) -> Sequence[int]:
@@ -123,7 +131,9 @@ def read_layout(
     deps: Dependencies,
     removed: Flags,
     entries: Sequence[PlanLayout],
+    *,
     joined: Collection[str] = (),
+    apart: Collection[str] = (),
 ) -> Layout:
     """Return the layout that stands in a plan.
 
@@ -132,6 +142,7 @@ def read_layout(
         removed: flag per label: what no consumer reads.
         entries: what the plan says of groups.
         joined: outputs of concatenations behind which one copy serves all operands.
+        apart: outputs of operators that are written once for every consumer.
 
     Raises:
         PlanMismatchError: it does not fit the model.
@@ -152,13 +163,19 @@ def read_layout(
         cut[atoms[np.array(entry.unread, np.int64)]] = False
         holds[atoms] = atoms[np.array(order, np.int64)]
     _check(deps, cut, holds)
-    able = {n.outputs[0] for n in deps.graph.nodes if operands(deps, n)}
-    if not able.issuperset(joined):
-        message = (
-            f"the plan joins '{printable(min(set(joined) - able))}', which is no concatenation"
-        )
+    able = {n.outputs[0]: own for n in deps.graph.nodes if (own := operands(deps, n))}
+    wrong = [f"joins '{printable(v)}', which is no concatenation" for v in joined if v not in able]
+    behind = {s.inputs[0] for v in joined for s in able.get(v, {}).values()}
+    producers = find_producers(deps).keys() - behind if apart else set()
+    wrong += [
+        f"writes what makes '{printable(v)}' several times, which is not possible"
+        for v in apart
+        if v not in producers
+    ]
+    if wrong:
+        message = f"the plan {wrong[0]}"
         raise PlanMismatchError(message, hint="the plan was edited; make a new one")
-    return Layout(deps, removed, cut[deps.roots], holds, frozenset(joined))
+    return Layout(deps, removed, cut[deps.roots], holds, frozenset(joined), frozenset(apart))
 
 
 def _places(deps: Dependencies) -> dict[str, NDArray[np.int64]]:

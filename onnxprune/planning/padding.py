@@ -114,10 +114,17 @@ class Padding:
         tried = self._settled(tried)
         return self._kept(tried, [e for e in whole if e.copied(tried)])
 
-    def at_most(self, cut: Flags, copies: int) -> Flags:
-        """Return a cut that needs no more than some copies, giving up the least useful ones."""
+    def at_most(self, cut: Flags, copies: int, apart: Callable[[Flags], Collection[str]]) -> Flags:
+        """Return a cut that needs no more than some copies, giving up the least useful ones.
+
+        Args:
+            cut: the cut.
+            copies: most copies.
+            apart: tells of which values no copies are needed.
+        """
         while True:
-            shared = list(self._model.copies(cut).values())
+            without = apart(cut)
+            shared = [e for e in self._model.copies(cut).values() if e[0].value not in without]
             if len(shared) <= copies:
                 return cut
             losses = [self._model.least(self._kept(cut, edges)) for edges in shared]

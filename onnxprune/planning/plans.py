@@ -10,6 +10,7 @@ import numpy as np
 
 from onnxprune import plugins
 from onnxprune.allocation.solve import COARSE
+from onnxprune.core.apart import repeated
 from onnxprune.core.plan import PlanGroup, PrunePlan
 from onnxprune.errors import (
     NothingToPruneError,
@@ -175,7 +176,9 @@ def draft_of(analysis: Analysis, plan: PrunePlan, *, original: Analysis | None =
     if plan.layout is None:
         layout = make_layout(analysis.deps, removed)
     else:
-        layout = read_layout(analysis.deps, removed, plan.layout, plan.joined or ())
+        layout = read_layout(
+            analysis.deps, removed, plan.layout, joined=plan.joined or (), apart=plan.apart or ()
+        )
     branches = analysis.removed_branches(plan)
     rewritten = bypass(_rewrite(analysis, layout), branches)
     stamp(rewritten.proto, analysis, plan)
@@ -258,11 +261,18 @@ def with_layout(
     """
     metric, before = settings.target.metric, analysis.cost()
 
-    def enough(cut: NDArray[np.bool_]) -> bool:
-        if metric not in ("macs", "params"):
-            return True
-        left = getattr(analysis.cost(cut), metric) / max(getattr(before, metric), 1)
-        return bool(left <= settings.target.goal + COARSE)
+    def left(layout: Layout) -> dict[str, float]:
+        after, more = analysis.cost(layout.cut), repeated(analysis.deps, layout.cut, layout.apart)
+        return {
+            "macs": (after.macs + more.macs) / max(before.macs, 1),
+            "params": (after.params + more.params) / max(before.params, 1),
+        }
+
+    def enough(layout: Layout) -> bool:
+        return (
+            metric not in ("macs", "params")
+            or left(layout)[metric] <= settings.target.goal + COARSE
+        )
 
     layout = make_layout(
         analysis.deps, analysis.removed_labels(plan), max_copies=settings.max_copies,
@@ -270,14 +280,12 @@ def with_layout(
     )  # fmt: skip
     if analysis.coupling == "constrained":
         return plan, layout
-    after = analysis.cost(layout.cut)
-    predicted = {
-        "macs": round(after.macs / max(before.macs, 1), 6),
-        "params": round(after.params / max(before.params, 1), 6),
-    }
+    predicted = {name: round(share, 6) for name, share in left(layout).items()}
     changes: dict[str, Any] = {"layout": describe_layout(layout), "predicted": predicted}
     if layout.joined:
         changes["joined"] = sorted(layout.joined)
+    if layout.apart:
+        changes["apart"] = sorted(layout.apart)
     return plan.model_copy(update=changes), layout
 
 

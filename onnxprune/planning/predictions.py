@@ -79,4 +79,6 @@ def _layout(analysis: Analysis, plan: PrunePlan) -> Layout:
     removed = analysis.removed_labels(plan)
     if plan.layout is None:
         return plain_layout(analysis.deps, removed)
-    return read_layout(analysis.deps, removed, plan.layout, plan.joined or ())
+    return read_layout(
+        analysis.deps, removed, plan.layout, joined=plan.joined or (), apart=plan.apart or ()
+    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onnxprune.core.apart import repeated
 from onnxprune.core.cuts import Cuts
 from onnxprune.report.models import LayerEntry
 
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 
 def layer_entries(
-    analysis: Analysis, removed: NDArray[np.bool_], dead: Collection[int] = ()
+    analysis: Analysis,
+    removed: NDArray[np.bool_],
+    dead: Collection[int] = (),
+    apart: Collection[str] = (),
 ) -> list[LayerEntry]:
     """List the nodes that multiply with a weight, in the order of the graph.
 
@@ -28,12 +32,14 @@ def layer_entries(
         analysis: the original.
         removed: one flag per label: whether its set leaves.
         dead: numbers of nodes that leave as wholes.
+        apart: outputs of nodes that are written once for every consumer; all count.
     """
     deps = analysis.deps
     after = Cuts(deps.ctx, removed, deps.settings[0])
     nothing = np.zeros_like(removed)
     costs = analysis.cost_model
     macs = [costs.by_node(nothing), costs.by_node(removed, dead=dead)]
+    more = repeated(deps, removed, apart).by_node
     reads, makes = _groups_by_parameter(analysis)
     entries, seen = [], set()
     for node in deps.graph.all_nodes():
@@ -52,7 +58,7 @@ def layer_entries(
                 if node.index in dead and not node.scope
                 else list(after.shape(weight)),
                 macs_before=macs[0][name],
-                macs_after=macs[1][name],
+                macs_after=macs[1][name] + more.get(name, 0),
                 reads=reads.get(weight, []),
                 makes=makes.get(weight, []),
             )

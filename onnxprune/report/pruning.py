@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from onnxprune.allocation.solve import COARSE
+from onnxprune.core.apart import repeated
 from onnxprune.core.branches import dead_nodes
 from onnxprune.fidelity import Judgement
 from onnxprune.planning.latency import find_edges
@@ -72,6 +73,8 @@ def report_pruning(  # noqa: PLR0913  # everything that a report holds
     plan = draft.plan
     dead = dead_nodes(analysis.deps, draft.branches)
     before, after = analysis.cost(), analysis.cost(draft.cut, dead=dead)
+    apart = plan.apart or ()
+    macs = after.macs + repeated(analysis.deps, draft.cut, apart).macs
     model, pruned = analysis.model, expand(draft.rewritten.proto).graph
     source = ModelFacts(
         path=str(model.path), sha256=model.sha256, bytes=model.size_bytes,
@@ -80,7 +83,7 @@ def report_pruning(  # noqa: PLR0913  # everything that a report holds
     )  # fmt: skip
     target = ModelFacts(
         path=str(written.path), sha256=written.sha256, bytes=written.size_bytes,
-        params=count_params(pruned), macs=after.macs, nodes=count_nodes(pruned),
+        params=count_params(pruned), macs=macs, nodes=count_nodes(pruned),
     )  # fmt: skip
     achieved = Achieved(
         params=_removed(source.params, target.params),
@@ -102,7 +105,7 @@ def report_pruning(  # noqa: PLR0913  # everything that a report holds
         dropped=dict(draft.dropped),
         verified=None if verification is None else verified(verification),
         copies=None if analysis.coupling == "constrained" else copies_made(analysis, draft),
-        layers=layer_entries(analysis, draft.cut, dead),
+        layers=layer_entries(analysis, draft.cut, dead, apart),
         fidelity=judged.fidelity,
         metric=judged.metric,
         search=judged.search,

@@ -21,13 +21,14 @@ _WIDTH = _SIDES[1] + _BAR + _GAP + _RIGHT
 _STYLE = (
     "text{font:11px sans-serif;fill:#222}.b{font-weight:bold}.n{text-anchor:end}.o{fill:#e8e8e8}"
     ".everything{fill:#117733}.zeros{fill:#88ccaa}.slice{fill:#4477aa}.gather{fill:#cc6644}"
-    ".t{fill:#888}"
+    ".own{fill:#aa4499}.t{fill:#888}"
 )
 _LEGEND = (
     ("everything", "reads all there is"),
     ("zeros", "reads all, with zeros in its weights"),
     ("slice", "a run: Slice"),
     ("gather", "several runs: Gather"),
+    ("own", "a producer of its own"),
 )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Flags = NDArray[np.bool_]
 
-How = Literal["everything", "zeros", "slice", "gather"]
+How = Literal["everything", "zeros", "slice", "gather", "own"]
 
 _CELLS = 64
 _SAID: dict[str, str] = {
@@ -32,6 +32,7 @@ _SAID: dict[str, str] = {
     "zeros": "reads all of it, zeros in its weights",
     "slice": "Slice",
     "gather": "Gather",
+    "own": "has a producer of its own",
 }
 
 
@@ -149,6 +150,8 @@ def stream_entries(analysis: Analysis, layout: Layout) -> list[StreamEntry]:
 
 
 def _how(cuts: Cuts, edge: Edge, layout: Layout) -> How:
+    if edge.value in layout.apart:
+        return "own"
     indices = wanted_indices(cuts, edge.value, edge.node.outputs[0], edge.axis)
     if indices is None:
         unread = layout.removed[edge.below] & ~layout.cut[edge.below]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from onnxprune.core.cuts import Cuts
 from onnxprune.core.layout import Layout, plain_layout
 from onnxprune.io.skeleton import is_external, stub_of
 from onnxprune.rewrite.ahead import compute_ahead
+from onnxprune.rewrite.apart import write_apart
 from onnxprune.rewrite.calls import restore_calls
 from onnxprune.rewrite.operands import OperandRepair
 from onnxprune.rewrite.parameters import ParameterCut
@@ -87,7 +89,10 @@ def rewrite(
                 _apply(surgeon, deps, node, change)
             _declare(surgeon, cuts[0], node.scope, node.outputs)
     repair.check_outputs()
-    added = replace_selects(surgeon, deps, cuts[0], joined=layout.joined)
+    shared = {*(copies or {}), *(copies or {}).values()}
+    contents = partial(_whole, read, layout)
+    arrays.update(write_apart(surgeon, layout, cuts[0], contents, shared))
+    added = replace_selects(surgeon, deps, cuts[0], joined=layout.joined, apart=layout.apart)
     written = surgeon.export()
     if original is not None:
         restore_calls(original, proto, written, surgeon.resized())
@@ -102,9 +107,7 @@ def _parameters(
     arrays: dict[str, Callable[[], np.ndarray]] = {}
     for graph in deps.graph.walk():
         for key, parameter in graph.parameters.items():
-            factors = deps.ctx.sources.get(key, ())
-            cut = ParameterCut(key, parameter.shape, factors, layout.slots)
-            arrange = None if layout.plain else layout.arrange(key)
+            cut, arrange = _change(layout, key, parameter)
             if not cut.cut and arrange is None:
                 continue
             name = key[len(graph.scope) :]
@@ -113,14 +116,36 @@ def _parameters(
                 array = content()
                 tensor = numpy_helper.from_array(np.ascontiguousarray(array), name)
             else:
-                tensor = TensorProto(
-                    name=name, data_type=parameter.dtype, dims=cut.shape,
-                    doc_string=parameter.tensor.doc_string,
-                    data_location=_location(parameter.tensor),
-                )  # fmt: skip
+                tensor = _without_content(name, parameter, cut)
                 arrays[name] = content
             surgeon.replace_parameter(graph.scope, name, tensor)
     return arrays
+
+
+def _change(
+    layout: Layout, key: str, parameter: Parameter
+) -> tuple[ParameterCut, Callable[[np.ndarray], np.ndarray] | None]:
+    """Return what leaves of a parameter, and what is done to it before."""
+    factors = layout.deps.ctx.sources.get(key, ())
+    cut = ParameterCut(key, parameter.shape, factors, layout.slots)
+    return cut, None if layout.plain else layout.arrange(key)
+
+
+def _whole(
+    read: ReadTensor, layout: Layout, key: str
+) -> tuple[TensorProto, Callable[[], np.ndarray]]:
+    """Return an initializer after the cut, without and with content."""
+    parameter = layout.deps.graph.parameters[key]
+    cut, arrange = _change(layout, key, parameter)
+    return _without_content(key, parameter, cut), _producer(read, parameter, cut, arrange)
+
+
+def _without_content(name: str, parameter: Parameter, cut: ParameterCut) -> TensorProto:
+    tensor = parameter.tensor
+    return TensorProto(
+        name=name, data_type=parameter.dtype, dims=cut.shape, doc_string=tensor.doc_string,
+        data_location=_location(tensor),
+    )  # fmt: skip
 
 
 def _location(tensor: TensorProto) -> TensorProto.DataLocation:

@@ -68,7 +68,12 @@ def wanted_indices(cuts: Cuts, value: str, output: str, axis: int) -> NDArray[np
 
 
 def replace_selects(
-    surgeon: Surgeon, deps: Dependencies, cuts: Cuts, *, joined: Collection[str] = ()
+    surgeon: Surgeon,
+    deps: Dependencies,
+    cuts: Cuts,
+    *,
+    joined: Collection[str] = (),
+    apart: Collection[str] = (),
 ) -> tuple[Copy, ...]:
     """Replace every Select of a graph; returns the copies that were needed.
 
@@ -77,6 +82,7 @@ def replace_selects(
         deps: the analysis.
         cuts: what remains of every value.
         joined: outputs of concatenations behind which one copy serves all operands.
+        apart: values whose Selects were replaced already.
     """
     width = element_bytes(deps)
     made: dict[tuple[str, bytes], tuple[Node, Copy]] = {}
@@ -88,7 +94,7 @@ def replace_selects(
             behind.append(_join(surgeon, deps, cuts, concat, own))
             served |= {select.outputs[0] for select in own.values()}
     for node in selects(deps):
-        if node.outputs[0] in served:
+        if node.outputs[0] in served or node.inputs[0] in apart:
             continue
         value, output, axis = node.inputs[0], node.outputs[0], int(node.attribute("axis"))
         indices = wanted_indices(cuts, value, output, axis)

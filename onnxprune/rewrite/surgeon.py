@@ -39,6 +39,7 @@ class Surgeon:
         self._tensors: dict[str, dict[str, gs.Tensor]] = {}
         self._sizes: dict[str, dict[str, Mapping[int, int]]] = {}
         self._operands: dict[tuple[object, ...], gs.Constant] = {}
+        self._gone: set[str] = set()
 
     def _graphs(self, graph: gs.Graph) -> Iterator[gs.Graph]:
         yield graph
@@ -286,6 +287,36 @@ class Surgeon:
         place = next(i for i, n in enumerate(graph.nodes) if n is twin)
         del graph.nodes[place]
 
+    def repeat(
+        self, node: Node, place: Node, weights: Mapping[int, TensorProto], *, rename: bool
+    ) -> None:
+        """Let a node do what another one does, with other weights.
+
+        Args:
+            node: the node to repeat.
+            place: the node that does so too.
+            weights: its own weights, by input.
+            rename: whether it takes the other one's name.
+        """
+        source, twin = self.twin(node), self.twin(place)
+        twin.op, twin.domain, twin.attrs = source.op, source.domain, dict(source.attrs)
+        inputs = list(source.inputs)
+        for position, tensor in weights.items():
+            weight = gs.Constant(tensor.name, LazyValues(tensor))
+            weight.data_location = tensor.data_location or None
+            inputs[position] = weight
+        twin.inputs = inputs
+        if rename:
+            twin.name = source.name
+
+    def remove(self, node: Node) -> None:
+        """Remove a node whose outputs nobody reads any more."""
+        graph, twin = self._nodes[node.scope, node.index]
+        self._gone.update(t.name for t in twin.outputs)
+        twin.inputs.clear()
+        twin.outputs.clear()
+        del graph.nodes[next(i for i, n in enumerate(graph.nodes) if n is twin)]
+
     def is_read(self, node: Node, name: str) -> bool:
         """Tell whether somebody reads an output of a node."""
         return any(t.name == name and t.outputs for t in self.twin(node).outputs)
@@ -323,4 +354,8 @@ class Surgeon:
     def export(self) -> onnx.ModelProto:
         """Return the edited model with everything around the graph as it was."""
         exported = gs.export_onnx(self.graph, do_type_check=False)
-        return restore(self._before, exported, self._sizes)
+        written = restore(self._before, exported, self._sizes)
+        stay = [v for v in written.graph.value_info if v.name not in self._gone]
+        del written.graph.value_info[:]
+        written.graph.value_info.extend(stay)
+        return written

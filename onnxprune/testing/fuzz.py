@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ import onnx
 from onnxprune.allocation import Target
 from onnxprune.analysis import analyze_model
 from onnxprune.analysis.expansion import couple
+from onnxprune.core.apart import find_producers
+from onnxprune.core.cuts import Cuts
 from onnxprune.core.steps import Limits
 from onnxprune.costs import DefaultCosts
 from onnxprune.errors import InvalidModelError, NothingToPruneError, PlanMismatchError
@@ -26,6 +29,7 @@ from onnxprune.planning.layouts import make_layout
 from onnxprune.planning.selection import Settings, make_plan
 from onnxprune.rewrite import rewrite
 from onnxprune.rewrite.mask import masked_model
+from onnxprune.rewrite.selects import operands
 from onnxprune.runtime.compare import compare_models
 from onnxprune.testing.random_graphs import feeds, random_model
 from onnxprune.verification.equivalence import MOST, judge, tolerance_of
@@ -98,7 +102,19 @@ def _lay_out(analysis: Analysis, removed: np.ndarray, seed: int) -> Layout:
     copies = (None, None, 0, 2)[int(generator.integers(4))]
     price = float(generator.choice([0.01, 1.0, 100.0]))
     costs = DefaultCosts(macs_per_us=1e5 / price, depthwise_macs_per_us=6e4 / price)
-    return make_layout(analysis.deps, removed, max_copies=copies, costs=costs)
+    layout = make_layout(analysis.deps, removed, max_copies=copies, costs=costs)
+    return _otherwise(layout, generator) if generator.random() < 0.5 else layout
+
+
+def _otherwise(layout: Layout, generator: np.random.Generator) -> Layout:
+    """Write at any places, by chance, something else than copies."""
+    deps = layout.deps
+    concats = {n.outputs[0]: operands(deps, n) for n in deps.graph.nodes if operands(deps, n)}
+    joined = [v for v in concats if generator.random() < 0.5]
+    behind = {s.inputs[0] for v in joined for s in concats[v].values()}
+    cuts = Cuts(deps.ctx, layout.slots, deps.settings[0])
+    able = {v for v, p in find_producers(deps).items() if all(p.wanted(cuts).values())}
+    return replace(layout, joined=frozenset(joined), apart=frozenset(able - behind))
 
 
 def main(first: int, last: int, coupling: str = "constrained") -> int:

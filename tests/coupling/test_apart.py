@@ -1,0 +1,153 @@
+"""Operators that are written once for every consumer: exact, counted, replayed, refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import pytest
+
+import onnxprune
+from onnxprune.analysis import analyze_model
+from onnxprune.analysis.expansion import expand
+from onnxprune.core.apart import find_producers, repeated
+from onnxprune.core.graph import build_graph
+from onnxprune.core.layout import plain_layout
+from onnxprune.core.macs import macs_by_node
+from onnxprune.core.shapes import concretize
+from onnxprune.costs import DefaultCosts
+from onnxprune.errors import PlanMismatchError
+from onnxprune.io import write_model
+from onnxprune.planning.layouts import make_layout
+from onnxprune.planning.options import make_settings
+from onnxprune.planning.selection import make_plan
+from onnxprune.rewrite import rewrite
+from onnxprune.testing.shared_channels import HIDDEN, WIDTH, Net
+from onnxprune.verification import verify_cut
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from onnxprune.analysis import Analysis
+
+DEAR = DefaultCosts(copied_per_us=1.0, call_us=1e-3, block=1, unit=1)
+"""Copies that take longer than anything else."""
+
+
+def bottleneck() -> onnx.ModelProto:
+    """Make a convolution that a layer and a sum read."""
+    net = Net()
+    x = net.conv("x", 3, WIDTH)
+    inner = net.node("Relu", net.conv(x, WIDTH, HIDDEN))
+    total = net.node("Add", net.conv(inner, HIDDEN, WIDTH), x)
+    flat = net.node("Flatten", net.node("GlobalAveragePool", total))
+    return net.model(net.node("MatMul", flat, net.weight(WIDTH, 5)), 5)
+
+
+def heads(op: str) -> Callable[[], onnx.ModelProto]:
+    """Make a product that three others read."""
+
+    def make() -> onnx.ModelProto:
+        net = Net()
+        flat = net.node("Flatten", net.node("GlobalAveragePool", net.conv("x", 3, WIDTH)))
+        turned = op == "Gemm transB"
+        weight = net.weight(*((WIDTH, HIDDEN)[:: -1 if turned else 1]))
+        if op == "MatMul":
+            x = net.node("MatMul", flat, weight)
+        else:
+            x = net.node("Gemm", flat, weight, net.weight(1, HIDDEN), transB=int(turned))
+        read = [net.node("MatMul", x, net.weight(HIDDEN, 5)) for _ in range(3)]
+        return net.model(net.node("Sum", *read), 5)
+
+    return make
+
+
+def transposed() -> onnx.ModelProto:
+    """Make a transposed convolution that two layers read."""
+    net = Net()
+    x = net.node("ConvTranspose", net.conv("x", 3, WIDTH), net.weight(WIDTH, HIDDEN, 2, 2))
+    total = net.node("Add", net.conv(x, HIDDEN, 6), net.conv(x, HIDDEN, 6, 1))
+    flat = net.node("Flatten", net.node("GlobalMaxPool", net.node("Relu", total)))
+    return net.model(net.node("MatMul", flat, net.weight(6, 5)), 5)
+
+
+NETS = {
+    "Conv": bottleneck, "ConvTranspose": transposed, "MatMul": heads("MatMul"),
+    "Gemm": heads("Gemm"), "Gemm transB": heads("Gemm transB"),
+}  # fmt: skip
+
+
+@pytest.fixture(params=NETS)
+def forked(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / "net.onnx"
+    onnx.save(NETS[request.param](), path)
+    return path
+
+
+@pytest.fixture
+def conv(tmp_path: Path) -> Path:
+    path = tmp_path / "net.onnx"
+    onnx.save(bottleneck(), path)
+    return path
+
+
+def removed_at_random(analysis: Analysis, seed: int = 0) -> np.ndarray:
+    settings = make_settings({"ratio": 0.5, "criterion": "random", "seed": seed})
+    return analysis.removed_labels(make_plan(analysis, settings))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_files_are_exact_and_as_heavy_as_counted(forked: Path, tmp_path: Path, seed: int) -> None:
+    analysis = expand(analyze_model(forked))
+    deps, removed = analysis.deps, removed_at_random(analysis, seed)
+    producers = find_producers(deps)
+    assert len(producers) == 1
+    layout = replace(plain_layout(deps, removed), apart=frozenset(producers))
+    made = rewrite(analysis.proto, analysis.model.array, deps, layout, copies=analysis.copies)
+    path = tmp_path / "out.onnx"
+    write_model(made.proto, path, source=analysis.model, arrays=made.arrays)
+    assert verify_cut(analysis, removed, path).exact
+    written = onnx.load(path)
+    onnx.checker.check_model(written, full_check=True)
+    assert not made.copies
+    assert not producers.keys() & {o for n in written.graph.node for o in n.output}
+    more = repeated(deps, layout.cut, layout.apart)
+    graph = build_graph(written)
+    sizes = concretize(graph, analysis.model.array, [dict(analysis.dims[0])])[0]
+    floats = (p for p in graph.parameters.values() if p.dtype == onnx.TensorProto.FLOAT)
+    assert sum(int(np.prod(p.shape)) for p in floats) == (
+        analysis.cost(layout.cut).params + more.params
+    )
+    assert sum(macs_by_node(graph, sizes).values()) == analysis.cost(layout.cut).macs + more.macs
+
+
+def test_it_is_done_where_copies_are_dear(conv: Path) -> None:
+    analysis = expand(analyze_model(conv))
+    removed = removed_at_random(analysis)
+    assert make_layout(analysis.deps, removed, costs=DEAR).apart
+    assert make_layout(analysis.deps, removed, costs=DEAR, max_copies=0).apart
+    assert not make_layout(analysis.deps, removed, costs=DEAR, pad=False).apart
+    assert not make_layout(
+        analysis.deps, removed, costs=DEAR, enough=lambda layout: not layout.apart
+    ).apart
+    cheap = DefaultCosts(copied_per_us=1e9, call_us=1e-6, block=1, unit=1)
+    assert not make_layout(analysis.deps, removed, costs=cheap).apart
+
+
+def test_a_plan_that_asks_for_the_impossible_is_refused(conv: Path, tmp_path: Path) -> None:
+    plan, out = tmp_path / "plan.json", tmp_path / "out.onnx"
+    onnxprune.prune(conv, out, ratio=0.5, coupling="unconstrained", plan_out=plan)
+    edited = json.loads(plan.read_text())
+    value = next(iter(find_producers(expand(analyze_model(conv)).deps)))
+    edited["apart"] = [value]
+    plan.write_text(json.dumps(edited))
+    onnxprune.apply(conv, plan, out)
+    assert onnxprune.verify(conv, out, plan=plan).exact
+    edited["apart"] = ["relu_1"]
+    plan.write_text(json.dumps(edited))
+    with pytest.raises(PlanMismatchError, match="'relu_1' several times"):
+        onnxprune.apply(conv, plan, out)
