@@ -3,11 +3,15 @@
 It is the ordinary analysis of a graph with Selects at every place where a value forks towards
 different consumers. A fork stays as it was where its readers meet again anyway (an activation made
 of several operators), and where something that reads it could not ignore a channel that is still
-there: a sum without weights, or a product of two computed values.
+there: a sum without weights, or a product of two computed values. A reader that computes next to
+nothing for what another one reads (squeeze-excitation, which reads means of channels and weighs
+them) drops the channels that the other drops: its own choice would keep more of them alive, and
+they would be weighed for nobody.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +20,7 @@ from onnxprune.analysis import Analysis
 from onnxprune.core.dependencies import analyze_graph
 from onnxprune.core.graph import build_graph
 from onnxprune.core.hierarchy import read_at
+from onnxprune.core.macs import macs_by_node
 from onnxprune.core.selects import roots_along, selects
 from onnxprune.core.shapes import concretize
 from onnxprune.core.walk import captures
@@ -40,6 +45,9 @@ _FLOATS = (1, 10, 11, 16)
 
 _MOVES = ("Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten")
 """Operators that a weight may go through before it is read."""
+
+_NOTHING = 0.05
+"""Share of another reader's multiply-accumulates below which one follows that reader."""
 
 
 def couple(analysis: Analysis, coupling: str, values: Collection[str] | None = None) -> Analysis:
@@ -130,9 +138,10 @@ def _useful(deps: Dependencies, forks: list[Fork]) -> list[Fork]:
     for node in selects(deps):
         outputs.setdefault(node.inputs[0], []).append(node.outputs[0])
     read = {*deps.graph.outputs}.union(*(captures(n) for n in deps.graph.nodes))
+    work = _work(deps)
     kept = []
     for fork in forks:
-        together: dict[bytes, list[tuple[int, int]]] = {}
+        together: dict[bytes, _Use] = {}
         possible = True
         for places, output in zip(fork.uses, outputs[fork.value], strict=True):
             roots = roots_along(deps, output, fork.axis)
@@ -143,10 +152,63 @@ def _useful(deps: Dependencies, forks: list[Fork]) -> list[Fork]:
                 here[roots] = True
                 possible &= not (unable & deps.hierarchy.upwards(here)).any()
                 shown = np.where(idle[roots], -1, roots)
-                together.setdefault(shown.tobytes(), []).extend(places)
-        if possible and len(together) + (fork.value in read) > 1:
-            kept.append(Fork(fork.value, fork.axis, tuple(tuple(p) for p in together.values())))
+                macs = int(work[deps.hierarchy.downwards(here)].max(initial=0))
+                use = together.setdefault(shown.tobytes(), _Use([], [], macs))
+                use.places.extend(places)
+                use.outputs.append(output)
+        uses = _leading(deps, list(together.values())) if possible else []
+        if len(uses) + (fork.value in read) > 1:
+            kept.append(Fork(fork.value, fork.axis, tuple(tuple(u.places) for u in uses)))
     return kept
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Use:
+    """Places that lose the same channels of a value.
+
+    Attributes:
+        places: as (number of the node, input).
+        outputs: what their Selects give them.
+        macs: multiply-accumulates of what sums over those channels next.
+    """
+
+    places: list[tuple[int, int]]
+    outputs: list[str]
+    macs: int
+
+
+def _leading(deps: Dependencies, uses: list[_Use]) -> list[_Use]:
+    """Return uses that choose, with the places of those that follow: see above."""
+    found = list(uses)
+    for use in sorted(uses, key=lambda use: use.macs):
+        heavy = [u for u in found if 0 < use.macs <= _NOTHING * u.macs]
+        followed = [u for u in heavy if _leads_to(deps, use.outputs, u.outputs)]
+        if followed:
+            max(followed, key=lambda use: use.macs).places.extend(use.places)
+            found.remove(use)
+    return found
+
+
+def _leads_to(deps: Dependencies, start: Collection[str], read: Collection[str]) -> bool:
+    """Tell whether what is computed from some values goes to a node that reads one of others."""
+    ends = {n.index for n in deps.graph.nodes if not n.domain and set(read) & {*n.inputs}}
+    reached = set(start)
+    for node in deps.graph.nodes[: max(ends, default=-1) + 1]:
+        if reached & {*node.inputs}:
+            if node.index in ends:
+                return True
+            reached.update(node.outputs)
+    return False
+
+
+def _work(deps: Dependencies) -> NDArray[np.int64]:
+    """Return the multiply-accumulates of all that sums over a label set, by set."""
+    work = np.zeros(len(deps.roots), np.int64)
+    macs = macs_by_node(deps.graph, deps.settings[0])
+    for contraction in deps.ctx.contractions:
+        work[read_at(deps.ctx, deps.roots, contraction)] += macs.get(contraction.node.name, 0)
+    work[0] = 0
+    return work
 
 
 def _unable(deps: Dependencies) -> Flags:

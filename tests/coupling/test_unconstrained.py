@@ -26,7 +26,7 @@ from onnxprune.planning.options import make_settings
 from onnxprune.planning.selection import make_plan
 from onnxprune.rewrite import rewrite
 from onnxprune.rewrite.selects import operands
-from onnxprune.testing.shared_channels import inception, nested
+from onnxprune.testing.shared_channels import HIDDEN, WIDTH, Net, inception, nested
 from onnxprune.verification import verify_cut
 
 if TYPE_CHECKING:
@@ -110,6 +110,23 @@ def test_producers_keep_the_union(residual_net: Path) -> None:
         own = [e for e in edges if e.value == value]
         wanted = np.logical_or.reduce([~removed[e.below] for e in own])
         np.testing.assert_array_equal(~removed[own[0].above], wanted)
+
+
+@pytest.mark.parametrize(("reader", "uses"), [("none", 0), ("conv", 2), ("heavy gate", 2)])
+def test_what_weighs_channels_for_a_reader_drops_those_that_it_drops(
+    tmp_path: Path, reader: str, uses: int
+) -> None:
+    net = Net()
+    x = net.node("Relu", net.conv("x", 3, WIDTH))
+    heavy = reader == "heavy gate"
+    mean = net.conv(x if heavy else net.node("GlobalAveragePool", x), WIDTH, 4, 3 if heavy else 1)
+    gate = net.node("Sigmoid", net.conv(net.node("Relu", mean), 4, WIDTH, 1))
+    y = net.conv(net.node("Mul", x, gate), WIDTH, HIDDEN)
+    if reader == "conv":
+        y = net.node("Add", y, net.conv(x, WIDTH, HIDDEN, 5))
+    flat = net.node("Flatten", net.node("GlobalMaxPool", y))
+    onnx.save(net.model(net.node("MatMul", flat, net.weight(HIDDEN, 5)), 5), tmp_path / "m.onnx")
+    assert len(selects(expand(analyze_model(tmp_path / "m.onnx")).deps)) == uses
 
 
 def test_an_activation_of_parts_is_no_fork(tmp_path: Path) -> None:
