@@ -6,7 +6,7 @@ from the one before changes the price of few of them, so trying many is cheap.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,8 @@ from onnxprune.costs.layer import ITEM_BYTES, Copy
 from onnxprune.costs.network import DTYPES, layer_of
 from onnxprune.costs.table import copies_of
 from onnxprune.planning.blocks import Blocks
-from onnxprune.rewrite.selects import operands, wanted_indices
+from onnxprune.planning.edges import find_edges, find_joints
+from onnxprune.rewrite.selects import wanted_indices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from onnxprune.core.layout import Layout
     from onnxprune.costs import Copying, Layer, LayerCosts
     from onnxprune.costs.table import CostTable
+    from onnxprune.planning.edges import Edge, Joint
 
     Flags = NDArray[np.bool_]
     Price = Callable[[Flags, Cuts], float]
@@ -47,74 +49,6 @@ _FUSED = frozenset("Add BatchNormalization Clip LeakyRelu Relu".split())
 
 _POOLS = frozenset("AveragePool GlobalAveragePool GlobalMaxPool MaxPool".split())
 """Operators that know the order of bytes of convolutions."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Edge:
-    """A Select with the label sets on both of its sides, index by index.
-
-    Attributes:
-        node: the Select.
-        axis: axis of the channels.
-        above: sets of the value.
-        below: sets of what the consumer reads.
-        positions: elements per channel.
-    """
-
-    node: Node
-    axis: int
-    above: LabelArray
-    below: LabelArray
-    positions: int
-
-    @property
-    def value(self) -> str:
-        """Key of the value."""
-        return self.node.inputs[0]
-
-    @property
-    def ends(self) -> tuple[str, str]:
-        """Keys of the value and of what the consumer reads."""
-        return self.node.inputs[0], self.node.outputs[0]
-
-    def missing(self, cut: Flags) -> NDArray[np.bool_]:
-        """Return which indices the value keeps and the consumer does not."""
-        return np.asarray(~cut[self.above] & cut[self.below])
-
-    def copied(self, cut: Flags) -> bool:
-        """Tell whether the consumer needs a copy."""
-        return bool(self.missing(cut).any())
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Joint:
-    """A concatenation that alone reads what several Selects give it.
-
-    Attributes:
-        output: key of its output.
-        axis: axis of the channels.
-        edges: the Selects.
-    """
-
-    output: str
-    axis: int
-    edges: tuple[Edge, ...]
-
-
-def find_edges(deps: Dependencies) -> list[Edge]:
-    """Return the Selects at which a consumer may lose channels of its own."""
-    found = []
-    for node in selects(deps):
-        axis = int(node.attribute("axis"))
-        sides = []
-        for key in (node.inputs[0], node.outputs[0]):
-            factors = [f for f in deps.ctx.factors_of.get(key, ()) if f.axes == (axis,)]
-            sides += [deps.roots[f.labels] for f in factors if not f.level]
-        shape = deps.ctx.shape(node.inputs[0]) or ()
-        if len(sides) == 2 and not np.array_equal(sides[0], sides[1]):
-            positions = int(np.prod(shape, dtype=np.int64)) // max(shape[axis], 1)
-            found.append(Edge(node, axis, sides[0], sides[1], positions))
-    return found
 
 
 class LatencyModel:
@@ -154,7 +88,7 @@ class LatencyModel:
                 np.unique(np.concatenate([s for e in forks for s in (e.above, e.below)]))
             )
         self._parts = len(self._prices)
-        self._joints = _joints(deps, self.edges)
+        self._joints = find_joints(deps, self.edges)
         for joint in self._joints:
             self._prices.append(self._saved_by(joint))
             touched.append(self._sets((joint.output, *(n for e in joint.edges for n in e.ends))))
@@ -340,12 +274,8 @@ class LatencyModel:
         """Return the time of a network as it is laid out."""
         cut = layout.cut
         saved = {**self.joins(cut), **self.apart(cut)}
-        behind = {
-            select.outputs[0]
-            for node in self._deps.graph.nodes
-            if node.output(0) in layout.joined
-            for select in operands(self._deps, node).values()
-        }
+        joints = [joint for joint in self._joints if joint.output in layout.joined]
+        behind = {edge.ends[1] for joint in joints for edge in joint.edges}
         runs = sum(
             self._saved_by_run(edges[0], layout)
             for edges in self.copies(cut).values()
@@ -376,18 +306,6 @@ def demanded(deps: Dependencies, table: CostTable) -> list[Layer | Copy]:
     model = LatencyModel(deps, DefaultCosts())
     found = [item for layer in model.layers for item in table.demand(layer)]
     return [*found, *(item for kind in model.kinds for item in copies_of(kind))]
-
-
-def _joints(deps: Dependencies, edges: Sequence[Edge]) -> list[Joint]:
-    """Return the concatenations behind which one copy could serve several operands."""
-    by_output = {edge.node.outputs[0]: edge for edge in edges}
-    found = []
-    for node in deps.graph.nodes:
-        read = [by_output.get(s.outputs[0]) for s in operands(deps, node).values()]
-        own = tuple(e for e in read if e is not None)
-        if len(own) > 1:
-            found.append(Joint(node.outputs[0], own[0].axis, own))
-    return found
 
 
 def _near_convolutions(deps: Dependencies) -> tuple[set[str], set[str]]:

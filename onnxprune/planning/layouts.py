@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from onnxprune.core.dependencies import Dependencies
     from onnxprune.costs import LayerCosts
-    from onnxprune.planning.latency import Edge
+    from onnxprune.planning.edges import Edge
 
     Flags = NDArray[np.bool_]
     Arrange = Callable[[int, list[list[int]], list[float]], Sequence[int]]

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from onnxprune.core.dependencies import Dependencies
     from onnxprune.core.labels import LabelArray
     from onnxprune.core.symmetry import Stream
-    from onnxprune.planning.latency import Edge, LatencyModel
+    from onnxprune.planning.edges import Edge
+    from onnxprune.planning.latency import LatencyModel
 
     Flags = NDArray[np.bool_]
 

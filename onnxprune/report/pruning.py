@@ -10,7 +10,7 @@ from onnxprune.allocation.solve import COARSE
 from onnxprune.core.apart import repeated
 from onnxprune.core.branches import dead_nodes
 from onnxprune.fidelity import Judgement
-from onnxprune.planning.latency import find_edges
+from onnxprune.planning.edges import find_edges
 from onnxprune.planning.predictions import predict
 from onnxprune.report.analysis import count_nodes, count_params
 from onnxprune.report.frozen import frozen_entries

@@ -10,7 +10,7 @@ from pydantic import Field
 from onnxprune.core.cuts import Cuts
 from onnxprune.core.symmetry import find_streams
 from onnxprune.errors import printable
-from onnxprune.planning.latency import find_edges
+from onnxprune.planning.edges import find_edges
 from onnxprune.report.document import Document
 from onnxprune.report.tables import count
 from onnxprune.rewrite.selects import element_bytes, wanted_indices
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from onnxprune.analysis import Analysis
     from onnxprune.core.layout import Layout
-    from onnxprune.planning.latency import Edge
+    from onnxprune.planning.edges import Edge
 
     Flags = NDArray[np.bool_]
 

@@ -20,7 +20,7 @@ from onnxprune.core.symmetry import find_streams
 from onnxprune.costs import DefaultCosts
 from onnxprune.errors import InvalidConfigError, PlanMismatchError
 from onnxprune.io import write_model
-from onnxprune.planning.latency import find_edges
+from onnxprune.planning.edges import find_edges
 from onnxprune.planning.layouts import make_layout
 from onnxprune.planning.options import make_settings
 from onnxprune.planning.selection import make_plan
