@@ -102,6 +102,7 @@ class Blocks:
         self._bytes = [_channel_bytes(deps, key) for key in roots]
         self._roots = np.concatenate([np.zeros(0, np.int64), *roots.values()])
         self._starts = np.cumsum([0, *(len(r) for r in roots.values())])[: len(roots)]
+        self._known: tuple[list[int], float] | None = None
         self._steps = []
         for node in deps.graph.nodes:
             inputs = tuple(number[k] for k in node.inputs if k in number)
@@ -118,8 +119,13 @@ class Blocks:
         """Return the time of changes of the order, and of what is not fused because of them."""
         if not self._steps or self._blocking is None:
             return 0.0
-        kept = ~cut[self._roots]
-        state = _State(np.add.reduceat(kept, self._starts, dtype=np.int64).tolist())
+        widths = np.add.reduceat(~cut[self._roots], self._starts, dtype=np.int64).tolist()
+        if self._known is None or self._known[0] != widths:
+            self._known = widths, self._us(_State(widths))
+        return self._known[1]
+
+    def _us(self, state: _State) -> float:
+        assert self._blocking is not None
         own = 0.0
         for step in self._steps:
             if step.kind == "select":

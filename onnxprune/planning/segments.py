@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from onnxprune.analysis import Analysis
     from onnxprune.core.dependencies import Dependencies
-    from onnxprune.core.groups import Group
     from onnxprune.costs import LayerCosts
 
     Flags = NDArray[np.bool_]
@@ -129,6 +128,19 @@ class Outcome:
         return self.loss + rate * self.time
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Unit:
+    """Channels, or atoms of one group, that leave one after the other.
+
+    Attributes:
+        atoms: all atoms in that order.
+        ends: how many of them leave with so many channels.
+    """
+
+    atoms: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+
 def find_segments(free: Analysis) -> list[Segment]:
     """Return the parts of an unconstrained analysis that may be free or tied on their own."""
     deps = free.deps
@@ -187,7 +199,7 @@ class Trial:
     def of(self, segments: Sequence[Segment]) -> Outcome:
         """Return what comes out where the target is met and some segments are free."""
         groups = frozenset[str]().union(*(s.groups for s in segments))
-        chosen = self._chosen(self._ratio(groups), groups)
+        chosen = self._chosen(self._units(groups))
         removed = self._deps.removed_labels(chosen)
         loss = float(self._weight[chosen].sum())
         if not segments:  # no copies, and nothing that may be rounded
@@ -204,56 +216,84 @@ class Trial:
         saved = self._model.total(np.zeros(len(self._weight), bool)) - base.time
         return base.loss / saved if saved > CLEARLY * base.time else 0.0
 
-    def _ratio(self, free: Collection[str]) -> float:
-        """Return the share of every group that meets the target, near the one found before."""
+    def _chosen(self, units: list[_Unit]) -> NDArray[np.int64]:
+        """Return what leaves so that the target is met and hardly more.
+
+        All units lose the same share, and some of them a little more: numbers of channels go in
+        steps, and in many units at once those are too many.
+        """
         if self._target.metric == "ratio":
-            return self._target.amount
-        if not (self._misses(self._low, free) and not self._misses(self._high, free)):
+            return self._leaving(units, self._target.amount)
+        low, high = self._shares(units)
+        few, many = 0, len(units)
+        while many - few > 1:
+            middle = (few + many) // 2
+            if self._misses(self._leaving(units, high, middle, low)):
+                few = middle
+            else:
+                many = middle
+        return self._leaving(units, high, many, low)
+
+    def _shares(self, units: list[_Unit]) -> tuple[float, float]:
+        """Return shares around the one that meets the target, near those found before."""
+
+        def misses(share: float) -> bool:
+            return self._misses(self._leaving(units, share))
+
+        if not (misses(self._low) and not misses(self._high)):
             self._low, self._high = 0.0, _MOST
         low, high = self._low, self._high
         while high - low > _CLOSE:
-            ratio = (low + high) / 2
-            low, high = (ratio, high) if self._misses(ratio, free) else (low, ratio)
+            middle = (low + high) / 2
+            low, high = (middle, high) if misses(middle) else (low, middle)
         self._low, self._high = max(0.0, high - 16 * _CLOSE), min(_MOST, high + 16 * _CLOSE)
-        return high
+        return low, high
 
-    def _misses(self, ratio: float, free: Collection[str]) -> bool:
-        removed = self._deps.removed_labels(self._chosen(ratio, free))
-        return self._left(self._target, removed) > self._target.goal
+    def _misses(self, chosen: NDArray[np.int64]) -> bool:
+        return self._left(self._target, self._deps.removed_labels(chosen)) > self._target.goal
 
     def _left(self, target: Target, removed: Flags) -> float:
         if target.metric != "latency":
             return what_remains(self._free, Settings(target), removed)
         return self._model.total(removed) / self._model.total(np.zeros_like(removed))
 
-    def _chosen(self, ratio: float, free: Collection[str]) -> NDArray[np.int64]:
-        """Return what leaves at a ratio, where the groups named are free."""
-        atoms = [self._lowest(g.atoms, self._weight[g.atoms], ratio)
-                 for g in self._groups if g.id in free]  # fmt: skip
-        atoms += self._tied([g for g in self._groups if g.id not in free], ratio)
-        return np.concatenate([np.zeros(0, np.int64), *atoms])
+    def _units(self, free: Collection[str]) -> list[_Unit]:
+        """Return the groups named, and for all others what they have in common, small ones first.
 
-    def _tied(self, groups: list[Group], ratio: float) -> list[NDArray[np.int64]]:
-        """Remove whole channels of groups that have them in common."""
+        An allocation takes steps in that order, too.
+        """
+        units = [
+            _unit([[atom] for atom in g.atoms.tolist()], self._weight)
+            for g in self._groups
+            if g.id in free
+        ]
         members: dict[int, list[tuple[int, int]]] = {}
-        for number, group in enumerate(groups):
+        for number, group in enumerate(g for g in self._groups if g.id not in free):
             for atom in group.atoms.tolist():
                 members.setdefault(int(self._column[atom]), []).append((number, atom))
         alike: dict[tuple[int, ...], list[list[int]]] = {}
         for places in members.values():
             atoms = [atom for _, atom in places]
             alike.setdefault(tuple(sorted({n for n, _ in places})), []).append(atoms)
-        found = []
-        for columns in alike.values():
-            values = np.array([self._weight[c].sum() for c in columns])
-            lowest = self._lowest(np.arange(len(columns)), values, ratio)
-            found += [np.array(columns[number]) for number in lowest.tolist()]
-        return found
+        units += [_unit(columns, self._weight) for columns in alike.values()]
+        return sorted(units, key=lambda unit: len(unit.ends))
 
-    def _lowest(
-        self, atoms: NDArray[np.int64], values: NDArray[np.float64], ratio: float
+    def _leaving(
+        self, units: list[_Unit], share: float, count: int | None = None, others: float = 0.0
     ) -> NDArray[np.int64]:
-        kept = min(
-            len(atoms), -(-(len(atoms) - int(ratio * len(atoms))) // self._step) * self._step
-        )
-        return atoms[np.argsort(values, kind="stable")[: len(atoms) - kept]]
+        """Return what leaves where units lose a share, those from `count` on another."""
+        found = [np.zeros(0, np.int64)]
+        for number, unit in enumerate(units):
+            mine = share if count is None or number < count else others
+            size = len(unit.ends) - 1
+            kept = min(size, -(-(size - int(mine * size)) // self._step) * self._step)
+            found.append(unit.atoms[: unit.ends[size - kept]])
+        return np.concatenate(found)
+
+
+def _unit(items: list[list[int]], weight: NDArray[np.float64]) -> _Unit:
+    """Return items in the order of their weight."""
+    values = np.array([weight[atoms].sum() for atoms in items])
+    ordered = [items[number] for number in np.argsort(values, kind="stable").tolist()]
+    ends = np.cumsum([0, *map(len, ordered)])
+    return _Unit(np.array([a for atoms in ordered for a in atoms], np.int64), ends)
