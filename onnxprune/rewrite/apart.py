@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from onnxprune.core.apart import find_producers
 from onnxprune.errors import PlanMismatchError
@@ -63,10 +63,17 @@ def write_apart(
                 name = producer.node.inputs[position]
                 whole, content = contents(name)
                 tensor = _with_rows(whole, axis, len(indices))
-                tensor.name = surgeon.unique(name) if made or name in shared else name
+                own = _rows(content, axis, indices)
+                if not made and name not in shared:
+                    surgeon.reshape_value("", name, dict(enumerate(tensor.dims)))
+                else:
+                    tensor.name = surgeon.unique(name)
+                if tensor.name == name or surgeon.adds_initializers:
+                    arrays[tensor.name] = own
+                else:
+                    tensor = numpy_helper.from_array(own(), tensor.name)
                 weights[position] = tensor
-                arrays[tensor.name] = _rows(content, axis, indices)
-            surgeon.repeat(producer.node, select, weights, rename=not made)
+            surgeon.repeat(producer.node, select, weights, first=not made)
             made[key] = select
         surgeon.remove(producer.node)
     return arrays

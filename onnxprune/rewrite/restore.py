@@ -24,13 +24,19 @@ _UNSUPPORTED = frozenset(
 """Attribute types that GraphSurgeon drops."""
 
 
-def restore(before: onnx.ModelProto, exported: onnx.ModelProto, sizes: Sizes) -> onnx.ModelProto:
+def restore(
+    before: onnx.ModelProto,
+    exported: onnx.ModelProto,
+    sizes: Sizes,
+    stands_for: Mapping[str, str],
+) -> onnx.ModelProto:
     """Return the exported graph with everything around and inside it as it was before.
 
     Args:
         before: the model that was edited.
         exported: what the editor made of it.
         sizes: by scope and value name, sizes that changed, for declared shapes.
+        stands_for: outputs of nodes of the main graph that stand for another node, by its output.
     """
     after = onnx.ModelProto()
     after.CopyFrom(before)
@@ -38,7 +44,7 @@ def restore(before: onnx.ModelProto, exported: onnx.ModelProto, sizes: Sizes) ->
     _move_up(before.graph, after.graph)
     if before.ir_version < FREE_INITIALIZERS:
         _as_nodes(before.graph, after.graph)
-    _restore_graph(before.graph, after.graph, "", sizes)
+    _restore_graph(before.graph, after.graph, "", sizes, stands_for)
     return after
 
 
@@ -95,7 +101,11 @@ def _copy(tensor: TensorProto) -> TensorProto:
 
 
 def _restore_graph(
-    before: onnx.GraphProto, after: onnx.GraphProto, scope: str, sizes: Sizes
+    before: onnx.GraphProto,
+    after: onnx.GraphProto,
+    scope: str,
+    sizes: Sizes,
+    stands_for: Mapping[str, str],
 ) -> None:
     _copy_text(before, after, "name", "doc_string")
     for name in ("input", "output", "value_info", "metadata_props", "quantization_annotation"):
@@ -105,14 +115,15 @@ def _restore_graph(
         _resize(info, sizes.get(scope, {}).get(info.name, {}))
     by_output = {n.output[0]: (i, n) for i, n in enumerate(before.node) if n.output}
     for node in after.node:
-        index, twin = by_output.get(node.output[0], (0, None)) if node.output else (0, None)
+        output = node.output[0] if node.output else ""
+        index, twin = by_output.get(stands_for.get(output, output), (0, None))
         if twin is not None and twin.op_type == node.op_type:
             _restore_node(twin, node)
             bodies = {a.name: a.g for a in twin.attribute if a.HasField("g")}
             for attribute in node.attribute:
                 if attribute.HasField("g") and attribute.name in bodies:
                     inner = body_scope(scope, twin, index, attribute.name)
-                    _restore_graph(bodies[attribute.name], attribute.g, inner, sizes)
+                    _restore_graph(bodies[attribute.name], attribute.g, inner, sizes, {})
 
 
 def _resize(info: onnx.ValueInfoProto, sizes: Mapping[int, int]) -> None:

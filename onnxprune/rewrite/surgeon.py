@@ -10,6 +10,7 @@ import onnx_graphsurgeon as gs
 from onnx import TensorProto, numpy_helper
 from onnx_graphsurgeon.ir.tensor import LazyValues
 
+from onnxprune.core.graph import FREE_INITIALIZERS
 from onnxprune.rewrite.restore import restore
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Surgeon:
         self._sizes: dict[str, dict[str, Mapping[int, int]]] = {}
         self._operands: dict[tuple[object, ...], gs.Constant] = {}
         self._gone: set[str] = set()
+        self._stands_for: dict[str, str] = {}
 
     def _graphs(self, graph: gs.Graph) -> Iterator[gs.Graph]:
         yield graph
@@ -132,6 +134,11 @@ class Surgeon:
         if same not in self._operands:
             self._operands[same] = self.constant(f"{stem}_pruned", array)
         twin.inputs[position] = self._operands[same]
+
+    @property
+    def adds_initializers(self) -> bool:
+        """Whether there may be initializers that are no inputs; else new ones become Constants."""
+        return self._before.ir_version >= FREE_INITIALIZERS
 
     def constant(self, name: str, array: np.ndarray) -> gs.Constant:
         """Make a constant with a fresh name."""
@@ -288,7 +295,7 @@ class Surgeon:
         del graph.nodes[place]
 
     def repeat(
-        self, node: Node, place: Node, weights: Mapping[int, TensorProto], *, rename: bool
+        self, node: Node, place: Node, weights: Mapping[int, TensorProto], *, first: bool
     ) -> None:
         """Let a node do what another one does, with other weights.
 
@@ -296,7 +303,7 @@ class Surgeon:
             node: the node to repeat.
             place: the node that does so too.
             weights: its own weights, by input.
-            rename: whether it takes the other one's name.
+            first: whether it takes the other one's name, and what else is said of that.
         """
         source, twin = self.twin(node), self.twin(place)
         twin.op, twin.domain, twin.attrs = source.op, source.domain, dict(source.attrs)
@@ -306,8 +313,9 @@ class Surgeon:
             weight.data_location = tensor.data_location or None
             inputs[position] = weight
         twin.inputs = inputs
-        if rename:
+        if first:
             twin.name = source.name
+            self._stands_for[twin.outputs[0].name] = source.outputs[0].name
 
     def remove(self, node: Node) -> None:
         """Remove a node whose outputs nobody reads any more."""
@@ -354,7 +362,7 @@ class Surgeon:
     def export(self) -> onnx.ModelProto:
         """Return the edited model with everything around the graph as it was."""
         exported = gs.export_onnx(self.graph, do_type_check=False)
-        written = restore(self._before, exported, self._sizes)
+        written = restore(self._before, exported, self._sizes, self._stands_for)
         stay = [v for v in written.graph.value_info if v.name not in self._gone]
         del written.graph.value_info[:]
         written.graph.value_info.extend(stay)

@@ -125,6 +125,50 @@ def test_files_are_exact_and_as_heavy_as_counted(forked: Path, tmp_path: Path, s
     assert sum(macs_by_node(graph, sizes).values()) == analysis.cost(layout.cut).macs + more.macs
 
 
+def with_inputs(model: onnx.ModelProto) -> None:
+    """Declare every weight as an input, as old versions want it."""
+    model.ir_version = 3
+    model.opset_import[0].version = 8
+    for tensor in model.graph.initializer:
+        info = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        model.graph.input.append(info)
+
+
+def with_a_shared_bias(model: onnx.ModelProto) -> None:
+    """Let the last convolution have the bias of the first."""
+    first, *_, last = (n for n in model.graph.node if n.op_type == "Conv")
+    last.input[2] = first.input[2]
+
+
+def with_notes(model: onnx.ModelProto) -> None:
+    """Say something of the first convolution, and declare shapes."""
+    model.CopyFrom(onnx.shape_inference.infer_shapes(model))
+    model.graph.node[0].doc_string = "stem"
+
+
+@pytest.mark.parametrize("change", [with_inputs, with_a_shared_bias, with_notes])
+def test_names_notes_and_shapes_stay_right(
+    change: Callable[[onnx.ModelProto], None], tmp_path: Path
+) -> None:
+    model = bottleneck()
+    change(model)
+    onnx.save(model, tmp_path / "net.onnx")
+    analysis = expand(analyze_model(tmp_path / "net.onnx"))
+    deps, removed = analysis.deps, removed_at_random(analysis)
+    layout = replace(plain_layout(deps, removed), apart=frozenset(find_producers(deps)))
+    assert layout.apart
+    made = rewrite(analysis.proto, analysis.model.array, deps, layout, copies=analysis.copies)
+    path = tmp_path / "out.onnx"
+    write_model(made.proto, path, source=analysis.model, arrays=made.arrays)
+    assert verify_cut(analysis, removed, path).exact
+    written = onnx.load(path)
+    onnx.checker.check_model(written, full_check=True)
+    [first] = [n for n in written.graph.node if n.name == model.graph.node[0].name]
+    assert first.doc_string == model.graph.node[0].doc_string
+    made_there = {o for n in written.graph.node for o in n.output}
+    assert {v.name for v in written.graph.value_info} <= made_there
+
+
 def test_it_is_done_where_copies_are_dear(conv: Path) -> None:
     analysis = expand(analyze_model(conv))
     removed = removed_at_random(analysis)
