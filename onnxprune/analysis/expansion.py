@@ -82,6 +82,15 @@ def expand(analysis: Analysis, *, values: Collection[str] | None = None) -> Anal
         values: names of values that may fork, None for all.
     """
     forks = [f for f in _forks(analysis.deps) if values is None or f.value in values]
+    while True:  # until the values that fork are those that these values give: plans name them
+        found = _expanded(analysis, forks)
+        left = [f for f in forks if f.value in found.forks]
+        if left == forks:
+            return found
+        forks = left
+
+
+def _expanded(analysis: Analysis, forks: list[Fork]) -> Analysis:
     while True:
         found = _analyzed(analysis, insert_selects(analysis.proto, forks))
         useful = _useful(found.deps, forks)
