@@ -41,9 +41,10 @@ def predict(
 ) -> dict[str, float]:
     """Return what the network takes in microseconds, written in several ways.
 
-    `original`: before; `constrained`: where consumers lose channels together, and as many
-    parameters stay; `naive`: with a Gather at every place that drops channels; `upscale`: in the
-    order of the path heuristic; `written`: as the plan says.
+    `original`: before; `constrained`: where consumers lose channels together, as many parameters
+    stay, and numbers of channels are multiples of the plan's step; `naive`: with a Gather at every
+    place that drops channels; `upscale`: in the order of the path heuristic; `written`: as the
+    plan says.
 
     Args:
         analysis: the unconstrained analysis.
@@ -54,9 +55,10 @@ def predict(
     model = LatencyModel(analysis.deps, costs)
     removed = analysis.removed_labels(plan)
     kept = analysis.cost(removed).params / max(analysis.cost().params, 1)
+    step = int(plan.settings.get("align", 1))
     times = {
         "original": model.total(np.zeros_like(removed)),
-        "constrained": constrained_us(analysis, 1 - kept, costs),
+        "constrained": constrained_us(analysis, 1 - kept, costs, step=step),
         "naive": model.total(removed),
         "upscale": model.of(upscale_layout(analysis, removed)),
         "written": model.of(_layout(analysis, plan)),

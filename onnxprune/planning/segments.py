@@ -77,18 +77,18 @@ def choose_forks(
     return tuple(value for value in free.forks if value in values)
 
 
-def constrained_us(free: Analysis, removed_params: float, costs: LayerCosts) -> float:
+def constrained_us(
+    free: Analysis, removed_params: float, costs: LayerCosts, *, step: int = 1
+) -> float:
     """Return what a network takes by prediction if consumers lose channels together.
-
-    The faster one of two: any numbers of channels stay, or multiples of eight.
 
     Args:
         free: the unconstrained analysis.
         removed_params: share of the parameters that leaves.
         costs: what layers and copies cost.
+        step: what is kept of a group is a multiple of this.
     """
-    target = Target("params", removed_params)
-    return min(Trial(free, costs, target, step=step).of([]).time for step in (1, 8))
+    return Trial(free, costs, Target("params", removed_params), step=step).of([]).time
 
 
 def _price(found: Outcome, base: Outcome) -> float:
