@@ -1,8 +1,8 @@
 """What it takes that a runtime keeps images in blocks of channels, and not all operators can.
 
-Convolutions and pools work on images in blocks of channels, and leave that order of bytes where
-numbers of channels are not what it takes. An operator that reads a value in the other order needs
-that changed, and what would be computed with a convolution is computed on its own.
+Convolutions and pools work on images of floats in blocks of channels, and leave that order of bytes
+where numbers of channels are not what it takes. An operator that reads a value in the other order
+needs that changed, and what would be computed with a convolution is computed on its own.
 
 Source of the conditions: the NCHWc transformer of ONNX Runtime, and profiles of what it makes.
 """
@@ -10,14 +10,13 @@ Source of the conditions: the NCHWc transformer of ONNX Runtime, and profiles of
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from math import gcd, prod
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from onnx import TensorProto
 
 from onnxprune.core.graph import INTERNAL, SELECT
-from onnxprune.costs.layer import ITEM_BYTES
-from onnxprune.costs.network import DTYPES
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -52,6 +51,7 @@ class _Step:
         outputs: images that it writes.
         fused: whether it may be computed with the convolution in front.
         between: whether the price of a copy at a Select includes changes of the order.
+        each: greatest number that divides the channels in and out of each group of a convolution.
     """
 
     kind: Kind
@@ -59,6 +59,7 @@ class _Step:
     outputs: tuple[int, ...]
     fused: bool
     between: bool
+    each: int = 0
 
 
 class _State:
@@ -105,12 +106,15 @@ class Blocks:
         self._known: tuple[list[int], float] | None = None
         self._steps = []
         for node in deps.graph.nodes:
-            inputs = tuple(number[k] for k in node.inputs if k in number)
+            read = node.inputs[:1] if node.op == "Conv" else node.inputs  # and no weight
+            inputs = tuple(number[k] for k in read if k in number)
             outputs = tuple(number[k] for k in node.outputs if k in number)
             if inputs:
                 inside = {node.inputs[0], node.output(0)} <= between
                 kind = _kind(deps, node)
-                self._steps.append(_Step(kind, inputs, outputs, node.output(0) in fused, inside))
+                each = _each(deps, node) if kind == "grouped" else 0
+                here = node.output(0) in fused
+                self._steps.append(_Step(kind, inputs, outputs, here, inside, each))
         given = tuple(number[key] for key in deps.graph.outputs if key in number)
         if given:
             self._steps.append(_Step("own", given, (), fused=False, between=False))
@@ -145,8 +149,10 @@ class Blocks:
             state.left |= state.blocked & inputs
             state.blocked.update(step.outputs)
             return 0.0
-        if step.kind in ("dense", "grouped", "depthwise"):
-            inside = width % (block if step.kind == "grouped" else unit) == 0
+        if step.kind in ("dense", "depthwise"):
+            inside = width % unit == 0
+        elif step.kind == "grouped":
+            inside = width % block == 0 and step.each % block == 0
         elif step.kind == "pool":
             inside = width % block == 0
         else:
@@ -189,12 +195,20 @@ def _kind(deps: Dependencies, node: Node) -> Kind:
     return _KINDS.get(node.op, "own")
 
 
+def _each(deps: Dependencies, node: Node) -> int:
+    outer, inner = (deps.ctx.shape(node.inputs[1]) or (1, 1))[:2]
+    return gcd(inner, outer // max(int(node.attribute("group", 1)), 1))
+
+
 def _images(deps: Dependencies) -> dict[str, NDArray[np.int64]]:
-    """Return the values of four axes with the label set of each channel, 0 for what stays."""
+    """Return float values of four axes with the label set of each channel, 0 for what stays."""
     found = {}
     for key in dict.fromkeys(k for n in deps.graph.nodes for k in (*n.inputs, *n.outputs)):
         shape = deps.ctx.shape(key) or ()
-        if len(shape) != 4 or not shape[1] or key in deps.ctx.constants:
+        dtype = deps.settings[0].dtypes.get(key, TensorProto.FLOAT)
+        if len(shape) != 4 or not shape[1] or dtype != TensorProto.FLOAT:
+            continue
+        if key in deps.ctx.constants:
             continue
         own = [f for f in deps.ctx.factors_of.get(key, ()) if f.axes == (1,) and not f.level]
         whole = len(own) == 1 and len(own[0].labels) == shape[1]
@@ -204,5 +218,4 @@ def _images(deps: Dependencies) -> dict[str, NDArray[np.int64]]:
 
 def _channel_bytes(deps: Dependencies, key: str) -> int:
     shape = deps.ctx.shape(key) or ()
-    dtype = DTYPES.get(deps.settings[0].dtypes.get(key, 0), "float32")
-    return shape[0] * prod(shape[2:]) * ITEM_BYTES.get(dtype, 4)
+    return shape[0] * prod(shape[2:]) * 4
