@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from onnx import TensorProto
 
+from onnxprune.core.branches import readers_of
 from onnxprune.core.graph import INTERNAL, SELECT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
 
     from numpy.typing import NDArray
@@ -34,10 +36,14 @@ _KINDS: dict[str, Kind] = {
     **dict.fromkeys(("AveragePool", "MaxPool"), "pool"),
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), "whole"),
     **dict.fromkeys(
-        ("Add", "BatchNormalization", "Clip", "HardSigmoid", "LeakyRelu", "Mul", "Relu", "Resize",
-         "Sigmoid", "Sum", "Tanh"), "as inputs",
+        ("BatchNormalization", "HardSigmoid", "HardSwish", "Relu", "Resize", "Sigmoid", "Tanh"),
+        "as inputs",
     ),
-}  # fmt: skip
+}
+
+_SUMS = frozenset(("Add", "Mul", "Sum"))
+_ONLY_FUSED = frozenset(("Clip", "LeakyRelu"))
+"""Operators that know blocks as part of the convolution in front, whose output only they read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +111,14 @@ class Blocks:
         self._starts = np.cumsum([0, *(len(r) for r in roots.values())])[: len(roots)]
         self._known: tuple[list[int], float] | None = None
         self._steps = []
+        readers = readers_of(deps)
         for node in deps.graph.nodes:
             read = node.inputs[:1] if node.op == "Conv" else node.inputs  # and no weight
             inputs = tuple(number[k] for k in read if k in number)
             outputs = tuple(number[k] for k in node.outputs if k in number)
             if inputs:
                 inside = {node.inputs[0], node.output(0)} <= between
-                kind = _kind(deps, node)
+                kind = _kind(deps, node, readers)
                 each = _each(deps, node) if kind == "grouped" else 0
                 here = node.output(0) in fused
                 self._steps.append(_Step(kind, inputs, outputs, here, inside, each))
@@ -181,7 +188,7 @@ class Blocks:
             state.left.add(first)
 
 
-def _kind(deps: Dependencies, node: Node) -> Kind:
+def _kind(deps: Dependencies, node: Node, readers: Mapping[str, AbstractSet[int]]) -> Kind:
     if node.op == SELECT and node.domain == INTERNAL:
         return "select"
     if node.domain:
@@ -192,6 +199,12 @@ def _kind(deps: Dependencies, node: Node) -> Kind:
         return "depthwise" if (deps.ctx.shape(node.inputs[1]) or (0, 0))[1] == 1 else "grouped"
     if node.op == "Concat" and int(node.attribute("axis", 1)) == 1:
         return "whole"
+    if node.op in _SUMS:
+        shapes = {deps.ctx.shape(key) for key in node.inputs}
+        constant = any(key in deps.ctx.constants for key in node.inputs)
+        return "own" if constant or len(shapes) > 1 else "as inputs"
+    if node.op in _ONLY_FUSED:
+        return "as inputs" if len(readers.get(node.inputs[0], ())) == 1 else "own"
     return _KINDS.get(node.op, "own")
 
 

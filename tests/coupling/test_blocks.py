@@ -18,7 +18,7 @@ from onnxprune.costs.table import CostTable
 from onnxprune.planning.latency import LatencyModel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 FREE = dict.fromkeys(
@@ -57,6 +57,11 @@ class Net:
 
     def same(self, kind: str, x: str, **attributes: object) -> str:
         return self.op(kind, [x], self.width[x], **attributes)
+
+    def constant(self, array: object) -> str:
+        name = f"c{len(self.weights)}"
+        self.weights.append(numpy_helper.from_array(np.asarray(array, np.float32), name))
+        return name
 
     def model(self, output: str) -> onnx.ModelProto:
         graph = helper.make_graph(
@@ -97,6 +102,50 @@ def joined(widths: Sequence[int]) -> onnx.ModelProto:
     return net.model(net.same("Relu", net.conv(x, 16)))
 
 
+def beside(op: str) -> Callable[[Net, str], str]:
+    """Return what puts an operator beside a convolution of the same image."""
+    return lambda net, x: net.op(
+        "Add", [net.same(op, x), net.same("Relu", net.conv(x, net.width[x]))], net.width[x]
+    )
+
+
+def clipped(net: Net, x: str) -> str:
+    return net.op("Clip", [x, net.constant(0.0), net.constant(6.0)], net.width[x])
+
+
+def normalised(net: Net, x: str) -> str:
+    like = [net.constant(np.ones(net.width[x])) for _ in range(4)]
+    y = net.op("BatchNormalization", [net.same("Relu", x), *like], net.width[x])
+    return net.op("Add", [net.same("Relu", y), net.same("Relu", net.conv(x, net.width[x]))],
+                  net.width[x])  # fmt: skip
+
+
+def weighed(net: Net, x: str) -> str:
+    inner = net.same("Relu", net.conv(net.same("GlobalAveragePool", x), 4))
+    return net.op("Mul", [x, net.same("Sigmoid", net.conv(inner, net.width[x]))], net.width[x])
+
+
+def shifted(net: Net, x: str) -> str:
+    ones = net.constant(np.ones((1, net.width[x], 1, 1)))
+    return net.op("Add", [net.same("Relu", x), ones], net.width[x])
+
+
+def resized(net: Net, x: str) -> str:
+    return net.op("Resize", [x, "", net.constant([1, 1, 2, 2])], net.width[x], mode="nearest",
+                  coordinate_transformation_mode="asymmetric", nearest_mode="floor")  # fmt: skip
+
+
+BETWEEN = {
+    **{op: beside(op) for op in ("Relu", "Sigmoid", "HardSwish", "LeakyRelu", "Elu")},
+    "HardSwish alone": lambda net, x: net.same("HardSwish", x),
+    "LeakyRelu alone": lambda net, x: net.same("LeakyRelu", x),
+    "Clip alone": clipped,
+    "Clip": lambda net, x: net.op("Add", [clipped(net, x), net.same("Relu", x)], net.width[x]),
+    "BatchNormalization": normalised, "squeeze-excitation": weighed, "Add of a constant": shifted,
+    "Resize": resized,
+}  # fmt: skip
+
+
 def changes(model: onnx.ModelProto, folder: Path) -> int:
     """Return how often ONNX Runtime changes the order of bytes in a model."""
     options = ort.SessionOptions()
@@ -105,6 +154,19 @@ def changes(model: onnx.ModelProto, folder: Path) -> int:
     options.log_severity_level = 3
     ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return sum(n.op_type.startswith("Reorder") for n in onnx.load(path).graph.node)
+
+
+def predicted(model: onnx.ModelProto, folder: Path) -> int:
+    """Return how often the order of bytes changes by prediction."""
+    path = folder / "model.onnx"
+    onnx.save(model, path)
+    deps = analyze_model(path).deps
+    nothing = np.zeros(len(deps.roots), bool)
+    in_blocks, plain = (
+        LatencyModel(deps, kind(**FREE, call_us=1.0)).total(nothing)  # type: ignore[arg-type]
+        for kind in (DefaultCosts, Plain)
+    )
+    return round(in_blocks - plain)
 
 
 @pytest.fixture(scope="module")
@@ -123,15 +185,16 @@ def test_as_many_changes_are_predicted_as_are_made(
     blocks_of_16: Path, build: object, widths: tuple[int, int, int]
 ) -> None:
     model = build(widths)  # type: ignore[operator]
-    path = blocks_of_16 / "model.onnx"
-    onnx.save(model, path)
-    deps = analyze_model(path).deps
-    nothing = np.zeros(len(deps.roots), bool)
-    in_blocks, plain = (
-        LatencyModel(deps, kind(**FREE, call_us=1.0)).total(nothing)  # type: ignore[arg-type]
-        for kind in (DefaultCosts, Plain)
-    )
-    assert round(in_blocks - plain) == changes(model, blocks_of_16)
+    assert predicted(model, blocks_of_16) == changes(model, blocks_of_16)
+
+
+@pytest.mark.parametrize("between", sorted(BETWEEN))
+@pytest.mark.parametrize("width", [16, 20])
+def test_operators_between_convolutions(blocks_of_16: Path, between: str, width: int) -> None:
+    net = Net()
+    x = net.conv("x", width, kernel=3)
+    model = net.model(net.conv(BETWEEN[between](net, x), 16))
+    assert predicted(model, blocks_of_16) == changes(model, blocks_of_16)
 
 
 def test_who_keeps_no_blocks_changes_nothing(tmp_path: Path) -> None:
