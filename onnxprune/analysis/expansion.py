@@ -46,8 +46,11 @@ _FLOATS = (1, 10, 11, 16)
 _MOVES = ("Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten")
 """Operators that a weight may go through before it is read."""
 
-_NOTHING = 0.05
-"""Share of another reader's multiply-accumulates below which one follows that reader."""
+_NOTHING = 0.1
+"""Share of another reader's multiply-accumulates up to which one follows that reader.
+
+All that is computed on the way to it counts.
+"""
 
 
 def couple(analysis: Analysis, coupling: str, values: Collection[str] | None = None) -> Analysis:
@@ -147,7 +150,8 @@ def _useful(deps: Dependencies, forks: list[Fork]) -> list[Fork]:
     for node in selects(deps):
         outputs.setdefault(node.inputs[0], []).append(node.outputs[0])
     read = {*deps.graph.outputs}.union(*(captures(n) for n in deps.graph.nodes))
-    work = _work(deps)
+    macs_of = macs_by_node(deps.graph, deps.settings[0])
+    work = _work(deps, macs_of)
     kept = []
     for fork in forks:
         together: dict[bytes, _Use] = {}
@@ -165,7 +169,7 @@ def _useful(deps: Dependencies, forks: list[Fork]) -> list[Fork]:
                 use = together.setdefault(shown.tobytes(), _Use([], [], macs))
                 use.places.extend(places)
                 use.outputs.append(output)
-        uses = _leading(deps, list(together.values())) if possible else []
+        uses = _leading(deps, list(together.values()), macs_of) if possible else []
         if len(uses) + (fork.value in read) > 1:
             kept.append(Fork(fork.value, fork.axis, tuple(tuple(u.places) for u in uses)))
     return kept
@@ -186,36 +190,46 @@ class _Use:
     macs: int
 
 
-def _leading(deps: Dependencies, uses: list[_Use]) -> list[_Use]:
+def _leading(deps: Dependencies, uses: list[_Use], macs_of: Mapping[str, int]) -> list[_Use]:
     """Return uses that choose, with the places of those that follow: see above."""
     found = list(uses)
     for use in sorted(uses, key=lambda use: use.macs):
         heavy = [u for u in found if 0 < use.macs <= _NOTHING * u.macs]
-        followed = [u for u in heavy if _leads_to(deps, use.outputs, u.outputs)]
+        ways = [_way(deps, use.outputs, u.outputs, macs_of) for u in heavy]
+        followed = [
+            u
+            for u, way in zip(heavy, ways, strict=True)
+            if way is not None and way <= _NOTHING * u.macs
+        ]
         if followed:
             max(followed, key=lambda use: use.macs).places.extend(use.places)
             found.remove(use)
     return found
 
 
-def _leads_to(deps: Dependencies, start: Collection[str], read: Collection[str]) -> bool:
-    """Tell whether what is computed from some values goes to a node that reads one of others."""
+def _way(
+    deps: Dependencies, start: Collection[str], read: Collection[str], macs_of: Mapping[str, int]
+) -> int | None:
+    """Return the multiply-accumulates from some values to a node that reads one of others.
+
+    None where what is computed from them goes to no such node.
+    """
     ends = {n.index for n in deps.graph.nodes if not n.domain and set(read) & {*n.inputs}}
-    reached = set(start)
+    reached, macs = set(start), 0
     for node in deps.graph.nodes[: max(ends, default=-1) + 1]:
         if reached & {*node.inputs}:
             if node.index in ends:
-                return True
+                return macs
             reached.update(node.outputs)
-    return False
+            macs += macs_of.get(node.name, 0)
+    return None
 
 
-def _work(deps: Dependencies) -> NDArray[np.int64]:
+def _work(deps: Dependencies, macs_of: Mapping[str, int]) -> NDArray[np.int64]:
     """Return the multiply-accumulates of all that sums over a label set, by set."""
     work = np.zeros(len(deps.roots), np.int64)
-    macs = macs_by_node(deps.graph, deps.settings[0])
     for contraction in deps.ctx.contractions:
-        work[read_at(deps.ctx, deps.roots, contraction)] += macs.get(contraction.node.name, 0)
+        work[read_at(deps.ctx, deps.roots, contraction)] += macs_of.get(contraction.node.name, 0)
     work[0] = 0
     return work
 

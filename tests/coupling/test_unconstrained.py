@@ -112,7 +112,9 @@ def test_producers_keep_the_union(residual_net: Path) -> None:
         np.testing.assert_array_equal(~removed[own[0].above], wanted)
 
 
-@pytest.mark.parametrize(("reader", "uses"), [("none", 0), ("conv", 2), ("heavy gate", 2)])
+@pytest.mark.parametrize(
+    ("reader", "uses"), [("none", 0), ("conv", 2), ("heavy gate", 2), ("long gate", 2)]
+)
 def test_what_weighs_channels_for_a_reader_drops_those_that_it_drops(
     tmp_path: Path, reader: str, uses: int
 ) -> None:
@@ -120,6 +122,8 @@ def test_what_weighs_channels_for_a_reader_drops_those_that_it_drops(
     x = net.node("Relu", net.conv("x", 3, WIDTH))
     heavy = reader == "heavy gate"
     mean = net.conv(x if heavy else net.node("GlobalAveragePool", x), WIDTH, 4, 3 if heavy else 1)
+    if reader == "long gate":
+        mean = net.conv(net.conv(mean, 4, 800, 1), 800, 4, 1)
     gate = net.node("Sigmoid", net.conv(net.node("Relu", mean), 4, WIDTH, 1))
     y = net.conv(net.node("Mul", x, gate), WIDTH, HIDDEN)
     if reader == "conv":
