@@ -88,6 +88,10 @@ class Cuts:
                 rows = ~self._removed[factor.labels].reshape(-1, factor.labels.shape[-1])
                 fullest = rows[int(np.argmax(rows.sum(axis=1)))]
                 kept = fullest if kept is None else kept & fullest
+            elif axis in factor.axes[:-1]:  # rows of which nothing remains are gone
+                others = tuple(i for i, a in enumerate(factor.axes) if a != axis)
+                left = np.asarray(~self._removed[factor.labels].all(axis=others))
+                kept = left if kept is None else kept & left
         return kept
 
     def has_rows(self, key: str, axis: int) -> bool:

@@ -36,6 +36,12 @@ class Net:
         self.weights.append(numpy_helper.from_array(array, name))
         return name
 
+    def constant(self, values: object, dtype: type = np.float32) -> str:
+        """Add a weight of certain content and return its name."""
+        name = f"c{len(self.weights)}"
+        self.weights.append(numpy_helper.from_array(np.array(values, dtype), name))
+        return name
+
     def conv(self, x: str, inputs: int, outputs: int, kernel: int = 3, group: int = 1) -> str:
         """Add a convolution with a bias that keeps the size."""
         w = self.weight(outputs, inputs // group, kernel, kernel)
@@ -107,6 +113,24 @@ def nested() -> onnx.ModelProto:
     read = [net.conv(above, WIDTH, HIDDEN), net.conv(above, WIDTH, HIDDEN, 1)]
     total = net.node("Add", net.node("Add", *read), net.conv(below, WIDTH, HIDDEN))
     flat = net.node("Flatten", net.node("GlobalAveragePool", net.node("Relu", total)))
+    return net.model(net.node("MatMul", flat, net.weight(HIDDEN, 5)), 5)
+
+
+def grouped() -> onnx.ModelProto:
+    """Make a concatenation that is read through a normalisation of groups, and by a layer."""
+    net = Net()
+    groups, total = 8, 2 * WIDTH
+    x = net.conv("x", 3, WIDTH)
+    joined = net.node("Concat", x, net.conv("x", 3, WIDTH), axis=1)
+    view = net.node("Reshape", joined, net.constant([0, groups, -1], np.int64))
+    ones, zeros = net.constant([1] * groups), net.constant([0] * groups)
+    normal = net.node("InstanceNormalization", view, ones, zeros)
+    normal = net.node("Reshape", normal, net.constant([0, total, 6, 6], np.int64))
+    normal = net.node("Add", net.node("Mul", normal, net.weight(total, 1, 1)),
+                      net.weight(total, 1, 1))  # fmt: skip
+    read = [net.conv(normal, total, HIDDEN), net.conv(joined, total, HIDDEN, 1)]
+    read.append(net.conv(x, WIDTH, HIDDEN))
+    flat = net.node("Flatten", net.node("GlobalAveragePool", net.node("Sum", *read)))
     return net.model(net.node("MatMul", flat, net.weight(HIDDEN, 5)), 5)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import onnxprune
 from onnxprune.analysis import analyze_model
-from onnxprune.analysis.expansion import expand
+from onnxprune.analysis.expansion import couple, expand
 from onnxprune.core.graph import SELECT_AXIS
 from onnxprune.core.layout import Layout, plain_layout
 from onnxprune.core.selects import selects
@@ -26,7 +26,7 @@ from onnxprune.planning.options import make_settings
 from onnxprune.planning.selection import make_plan
 from onnxprune.rewrite import rewrite
 from onnxprune.rewrite.selects import operands
-from onnxprune.testing.shared_channels import HIDDEN, WIDTH, Net, inception, nested
+from onnxprune.testing.shared_channels import HIDDEN, WIDTH, Net, grouped, inception, nested
 from onnxprune.verification import verify_cut
 
 if TYPE_CHECKING:
@@ -49,6 +49,23 @@ def test_files_are_exact(net: Path, tmp_path: Path, ratio: float) -> None:
     written = onnx.load(tmp_path / "out.onnx").graph
     assert not any(p.key == SELECT_AXIS for n in written.node for p in n.metadata_props)
     assert "Identity" not in {n.op_type for n in written.node}
+
+
+@pytest.mark.parametrize("coupling", ["constrained", "unconstrained"])
+def test_whole_normalisation_groups_leave(coupling: str, tmp_path: Path) -> None:
+    path, out = tmp_path / "net.onnx", tmp_path / "out.onnx"
+    onnx.save(grouped(), path)
+    analysis = couple(analyze_model(path), coupling)
+    deps, norms = analysis.deps, 0
+    for group in deps.groups:
+        removed = deps.removed_labels(group.atoms[: group.size // 2])
+        layout = plain_layout(deps, removed)
+        made = rewrite(analysis.proto, analysis.model.array, deps, layout, copies=analysis.copies)
+        write_model(made.proto, out, source=analysis.model, arrays=made.arrays)
+        assert verify_cut(analysis, removed, out).exact
+        scale = next(t for t in onnx.load(out).graph.initializer if t.name == "c5")
+        norms += scale.dims[0] < 8
+    assert norms
 
 
 @pytest.mark.parametrize("most", [0, 1, 2])
