@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
 Found = tuple[list[str], list[Change]]
 
+_PARTS = {
+    "branches": "other residual branches leave",
+    "forks": "consumers of other values drop channels of their own",
+    "layout": "channels stand in another order, or others stay unread",
+    "joined": "copies are joined behind other concatenations",
+    "apart": "other operators are written once for every consumer",
+}
+"""What it means that a part of two plans is not the same."""
+
 
 def compare_plans(first: PrunePlan, second: PrunePlan) -> Found:
     """Return the differences in words, and one by one."""
@@ -27,6 +36,8 @@ def compare_plans(first: PrunePlan, second: PrunePlan) -> Found:
         summary.append(f"made with other settings: {', '.join(map(_in_words, settings))}")
     groups = _groups(first, second)
     summary += _groups_in_words(first, second, groups)
+    parts = _parts(first, second)
+    summary += [f"{_PARTS[c.what]} ({c.what})" for c in parts]
     facts = [
         _change("predicted", name, _percent(before), _percent(after))
         for name in sorted(first.predicted.keys() | second.predicted.keys())
@@ -44,7 +55,7 @@ def compare_plans(first: PrunePlan, second: PrunePlan) -> Found:
         if before != after
     ]
     summary += [f"{c.what}: {c.before} before, {c.after} after" for c in others]
-    return summary, [*changes, *settings, *groups, *facts, *others]
+    return summary, [*changes, *settings, *groups, *parts, *facts, *others]
 
 
 def _settings(first: dict[str, Any], second: dict[str, Any]) -> list[Change]:
@@ -86,6 +97,15 @@ def _removed(group: PlanGroup | None) -> str | None:
     if group is None:
         return None
     return f"{len(group.removed)} of {group.size}: {', '.join(map(str, group.removed))}"
+
+
+def _parts(first: PrunePlan, second: PrunePlan) -> list[Change]:
+    before, after = (p.model_dump(mode="json", include={*_PARTS}) for p in (first, second))
+    return [
+        _change(what, "", _text(before[what]), _text(after[what]))
+        for what in _PARTS
+        if before[what] != after[what]
+    ]
 
 
 def _repairs(plan: PrunePlan) -> str:

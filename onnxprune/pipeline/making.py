@@ -125,10 +125,7 @@ def order(
         analysis = couple(analyze(model, dims=dims), wanted.coupling, wanted.forks)
         check_plan(analysis, wanted)
         removed = analysis.removed_labels(wanted)
-        layout = read_layout(
-            analysis.deps, removed, wanted.layout or (),
-            joined=wanted.joined or (), apart=wanted.apart or (),
-        )  # fmt: skip
+        layout = read_layout(analysis.deps, removed, wanted)
         costs, _ = measured_costs(analysis, options)
         times = predict(analysis, wanted, costs=costs) if analysis.forks else {}
     return OrderReport(streams=stream_entries(analysis, layout), predicted_us=times)

@@ -19,11 +19,12 @@ from onnxprune.planning.padding import Padding
 from onnxprune.rewrite.selects import operands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from onnxprune.core.dependencies import Dependencies
+    from onnxprune.core.plan import PrunePlan
     from onnxprune.costs import LayerCosts
     from onnxprune.planning.edges import Edge
 
@@ -130,27 +131,25 @@ def describe_layout(layout: Layout) -> list[PlanLayout]:
 def read_layout(
     deps: Dependencies,
     removed: Flags,
-    entries: Sequence[PlanLayout],
-    *,
-    joined: Collection[str] = (),
-    apart: Collection[str] = (),
+    plan: PrunePlan,
 ) -> Layout:
-    """Return the layout that stands in a plan.
+    """Return the layout that stands in a plan, the plain one where there is none.
 
     Args:
         deps: the analysis.
         removed: flag per label: what no consumer reads.
-        entries: what the plan says of groups.
-        joined: outputs of concatenations behind which one copy serves all operands.
-        apart: outputs of operators that are written once for every consumer.
+        plan: the plan.
 
     Raises:
         PlanMismatchError: it does not fit the model.
     """
+    if plan.layout is None:
+        return plain_layout(deps, removed)
+    joined, apart = frozenset(plan.joined or ()), frozenset(plan.apart or ())
     places = _places(deps)
     cut = removed.copy()
     holds = np.arange(len(deps.roots))
-    for entry in entries:
+    for entry in plan.layout:
         atoms = places.get(entry.id)
         size = -1 if atoms is None else len(atoms)
         order = entry.order if entry.order is not None else list(range(size))
@@ -164,18 +163,22 @@ def read_layout(
         holds[atoms] = atoms[np.array(order, np.int64)]
     _check(deps, cut, holds)
     able = {n.outputs[0]: own for n in deps.graph.nodes if (own := operands(deps, n))}
-    wrong = [f"joins '{printable(v)}', which is no concatenation" for v in joined if v not in able]
+    wrong = [
+        f"joins '{printable(v)}', which is no concatenation"
+        for v in sorted(joined)
+        if v not in able
+    ]
     behind = {s.inputs[0] for v in joined for s in able.get(v, {}).values()}
     producers = find_producers(deps).keys() - behind if apart else set()
     wrong += [
         f"writes what makes '{printable(v)}' several times, which is not possible"
-        for v in apart
+        for v in sorted(apart)
         if v not in producers
     ]
     if wrong:
         message = f"the plan {wrong[0]}"
         raise PlanMismatchError(message, hint="the plan was edited; make a new one")
-    return Layout(deps, removed, cut[deps.roots], holds, frozenset(joined), frozenset(apart))
+    return Layout(deps, removed, cut[deps.roots], holds, joined, apart)
 
 
 def _places(deps: Dependencies) -> dict[str, NDArray[np.int64]]:

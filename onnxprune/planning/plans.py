@@ -94,7 +94,13 @@ def check_plan(analysis: Analysis, plan: PrunePlan) -> NDArray[np.bool_]:
         raise PlanMismatchError(message, hint="make a plan for this model with `onnxprune plan`")
     _check_plugins(analysis, plan)
     free = plan.coupling == "unconstrained"
-    if free != (analysis.coupling == "unconstrained") or (free and plan.forks is None):
+    laid_out = (plan.forks, plan.layout) if free else ()
+    foreign = () if free else (plan.forks, plan.layout, plan.joined, plan.apart)
+    if (
+        free != (analysis.coupling == "unconstrained")
+        or any(part is None for part in laid_out)
+        or any(part is not None for part in foreign)
+    ):
         message = f"the plan has coupling '{plan.coupling}', which does not go with what it lists"
         raise PlanMismatchError(message, hint="the plan was edited; make a new one")
     removed = analysis.removed_labels(plan)
@@ -173,12 +179,7 @@ def draft_of(analysis: Analysis, plan: PrunePlan, *, original: Analysis | None =
     """
     check_plan(original or analysis, plan)
     removed = analysis.removed_labels(plan)
-    if plan.layout is None:
-        layout = make_layout(analysis.deps, removed)
-    else:
-        layout = read_layout(
-            analysis.deps, removed, plan.layout, joined=plan.joined or (), apart=plan.apart or ()
-        )
+    layout = read_layout(analysis.deps, removed, plan)
     branches = analysis.removed_branches(plan)
     rewritten = bypass(_rewrite(analysis, layout), branches)
     stamp(rewritten.proto, analysis, plan)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxprune.core.layout import plain_layout
 from onnxprune.core.order import upscale_order
 from onnxprune.costs import DefaultCosts
 from onnxprune.planning.latency import LatencyModel
@@ -78,9 +77,4 @@ def predicted_us(analysis: Analysis, plan: PrunePlan, costs: LayerCosts | None =
 
 
 def _layout(analysis: Analysis, plan: PrunePlan) -> Layout:
-    removed = analysis.removed_labels(plan)
-    if plan.layout is None:
-        return plain_layout(analysis.deps, removed)
-    return read_layout(
-        analysis.deps, removed, plan.layout, joined=plan.joined or (), apart=plan.apart or ()
-    )
+    return read_layout(analysis.deps, analysis.removed_labels(plan), plan)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
+from safetensors.numpy import save_file
 
 import onnxprune
 from onnxprune.analysis import analyze_model
@@ -195,3 +197,40 @@ def test_a_plan_that_asks_for_the_impossible_is_refused(conv: Path, tmp_path: Pa
     plan.write_text(json.dumps(edited))
     with pytest.raises(PlanMismatchError, match="'relu_1' several times"):
         onnxprune.apply(conv, plan, out)
+
+
+@pytest.mark.parametrize("name", ["conv_0", "nonsense"])
+@pytest.mark.parametrize("coupling", ["constrained", "unconstrained"])
+def test_a_plan_whose_parts_contradict_each_other_is_refused(
+    coupling: Literal["constrained", "unconstrained"], name: str, conv: Path, tmp_path: Path
+) -> None:
+    plan = onnxprune.plan(conv, ratio=0.5, coupling=coupling)
+    edited = plan.model_copy(update={"apart": [name], "layout": None})
+    path = tmp_path / "plan.json"
+    path.write_text(edited.to_json())
+    weights = {t.name: numpy_helper.to_array(t) for t in onnx.load(conv).graph.initializer}
+    save_file(weights, tmp_path / "in.safetensors")
+    with pytest.raises(PlanMismatchError, match="does not go with what it lists"):
+        onnxprune.apply(conv, path, tmp_path / "out.onnx")
+    with pytest.raises(PlanMismatchError, match=r"does not go with|channels of their own"):
+        onnxprune.apply_to_state_dict(
+            conv, path, tmp_path / "in.safetensors", tmp_path / "out.safetensors"
+        )
+    with pytest.raises(PlanMismatchError, match="does not go with what it lists"):
+        onnxprune.order(conv, plan=path)
+    assert not {"out.onnx", "out.safetensors"} & {p.name for p in tmp_path.iterdir()}
+
+
+def test_a_checkpoint_is_not_cut_where_consumers_have_rows_of_their_own(
+    conv: Path, tmp_path: Path
+) -> None:
+    plan = onnxprune.plan(conv, ratio=0.5, coupling="unconstrained")
+    value = next(iter(find_producers(expand(analyze_model(conv)).deps)))
+    plan = plan.model_copy(update={"apart": [value]})
+    weights = {t.name: numpy_helper.to_array(t) for t in onnx.load(conv).graph.initializer}
+    save_file(weights, tmp_path / "in.safetensors")
+    with pytest.raises(PlanMismatchError, match="channels of their own"):
+        onnxprune.apply_to_state_dict(
+            conv, plan, tmp_path / "in.safetensors", tmp_path / "out.safetensors"
+        )
+    assert not (tmp_path / "out.safetensors").exists()

@@ -9,8 +9,10 @@ import onnx
 
 from onnxprune import pipeline
 from onnxprune.cli.main import run
+from onnxprune.core.plan import PlanBranch, PlanLayout
 from onnxprune.demo import MODEL
 from onnxprune.diff import compare_files
+from onnxprune.diff.plans import compare_plans
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,6 +83,23 @@ def test_plans(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["kind"] == "plans"
     assert run(["diff", *map(str, paths)]) == 0
     assert "lose other channels" in capsys.readouterr().out
+
+
+def test_plans_that_write_the_same_channels_in_other_ways() -> None:
+    """Order, copies, and what is written several times make other files."""
+    plan = pipeline.plan(MODEL, ratio=0.5, coupling="unconstrained", criterion="random")
+    group = plan.groups[0]
+    order = PlanLayout(id=group.id, order=list(range(group.size))[::-1])
+    branch = PlanBranch(id="b0", add="a", value="b", removed=["c"])
+    for what, value in (
+        ("forks", ["a"]), ("layout", [order]), ("joined", ["a", "b"]), ("apart", ["c"]),
+        ("branches", [branch]),
+    ):  # fmt: skip
+        other = plan.model_copy(update={what: value})
+        summary, changes = compare_plans(plan, other)
+        assert {c.what for c in changes} == {what}
+        assert any(what in line for line in summary)
+    assert compare_plans(plan, plan) == ([], [])
 
 
 def test_a_model_and_a_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
