@@ -108,10 +108,12 @@ class Repeated:
     Attributes:
         by_node: multiply-accumulates of one run, by the name of the node.
         params: elements of weights.
+        weights: how often each weight is in the file, and its shape with the rows of all.
     """
 
     by_node: dict[str, int]
     params: int
+    weights: dict[str, tuple[int, tuple[int, ...]]]
 
     @property
     def macs(self) -> int:
@@ -128,6 +130,7 @@ def repeated(deps: Dependencies, cut: NDArray[np.bool_], values: Collection[str]
         values: outputs of the operators that are written several times.
     """
     by_node: dict[str, int] = {}
+    weights: dict[str, tuple[int, tuple[int, ...]]] = {}
     params = 0
     shapes = deps.settings[0]
     cuts = Cuts(deps.ctx, cut, shapes)
@@ -135,10 +138,15 @@ def repeated(deps: Dependencies, cut: NDArray[np.bool_], values: Collection[str]
     for value in sorted(values):
         producer = producers[value]
         of = cuts.size(value, producer.axis)
-        more = sum(producer.wanted(cuts).values()) - of
+        wanted = list(producer.wanted(cuts).values())
+        more = sum(wanted) - of
         terms = mac_terms(producer.node, lambda k: len(shapes.shape(k) or ()))
         name = producer.node.name
         by_node[name] = by_node.get(name, 0) + sum(t.count(cuts) for t in terms) // of * more
-        for position in producer.rows:
-            params += prod(cuts.shape(producer.node.inputs[position])) // of * more
-    return Repeated(by_node, params)
+        for position, axis in producer.rows.items():
+            key = producer.node.inputs[position]
+            shape = list(cuts.shape(key))
+            params += prod(shape) // of * more
+            shape[axis] = sum(wanted)
+            weights[key] = (len(wanted), tuple(shape))
+    return Repeated(by_node, params, weights)

@@ -39,7 +39,7 @@ def layer_entries(
     nothing = np.zeros_like(removed)
     costs = analysis.cost_model
     macs = [costs.by_node(nothing), costs.by_node(removed, dead=dead)]
-    more = repeated(deps, removed, apart).by_node
+    more = repeated(deps, removed, apart)
     reads, makes = _groups_by_parameter(analysis)
     entries, seen = [], set()
     for node in deps.graph.all_nodes():
@@ -48,17 +48,18 @@ def layer_entries(
         if weight is None or name not in macs[0] or name in seen:
             continue
         seen.add(name)
+        gone = node.index in dead and not node.scope
+        times, shape = more.weights.get(weight, (1, after.shape(weight)))
         entries.append(
             LayerEntry(
                 node=name,
                 op=node.op,
                 weight=weight,
                 shape_before=list(deps.ctx.parameters[weight].shape),
-                shape_after=[]
-                if node.index in dead and not node.scope
-                else list(after.shape(weight)),
+                shape_after=[] if gone else list(shape),
                 macs_before=macs[0][name],
-                macs_after=macs[1][name] + more.get(name, 0),
+                macs_after=macs[1][name] + more.by_node.get(name, 0),
+                times=0 if gone else times,
                 reads=reads.get(weight, []),
                 makes=makes.get(weight, []),
             )

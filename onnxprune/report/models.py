@@ -233,9 +233,11 @@ class LayerEntry(Document):
         op: its operator.
         weight: its largest parameter.
         shape_before: shape of the parameter.
-        shape_after: shape of what is left of it.
+        shape_after: shape of what is left of it; where the node stands in the file several times,
+            with the rows of all of them.
         macs_before: multiply-accumulates of the node.
         macs_after: what is left of them.
+        times: how often the node stands in the file, each time with rows of its own.
         reads: groups whose channels it sums over.
         makes: groups whose channels it makes.
     """
@@ -247,6 +249,7 @@ class LayerEntry(Document):
     shape_after: list[int]
     macs_before: int
     macs_after: int
+    times: int = 1
     reads: list[str]
     makes: list[str]
 

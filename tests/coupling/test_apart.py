@@ -234,3 +234,21 @@ def test_a_checkpoint_is_not_cut_where_consumers_have_rows_of_their_own(
             conv, plan, tmp_path / "in.safetensors", tmp_path / "out.safetensors"
         )
     assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_a_report_has_layers_as_they_are_written(forked: Path, tmp_path: Path) -> None:
+    free = expand(analyze_model(forked))
+    plan = onnxprune.plan(forked, ratio=0.5, coupling="unconstrained", criterion="random")
+    producers = list(find_producers(free.deps))
+    plan = plan.model_copy(update={"apart": producers, "joined": None, "layout": []})
+    report = onnxprune.apply(forked, plan, tmp_path / "out.onnx")
+    graph = onnx.load(tmp_path / "out.onnx").graph
+    shapes = {t.name: list(t.dims) for t in graph.initializer}
+    several = 0
+    for layer in report.layers:
+        names = [n for n in shapes if n == layer.weight or n.startswith(f"{layer.weight}_")]
+        assert layer.times == len(names)
+        assert np.prod(layer.shape_after) == sum(np.prod(shapes[n]) for n in names)
+        several += layer.times > 1
+    assert several == 1
+    assert sum(layer.macs_after for layer in report.layers) == report.output.macs
