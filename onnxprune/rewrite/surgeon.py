@@ -363,7 +363,10 @@ class Surgeon:
         """Return the edited model with everything around the graph as it was."""
         exported = gs.export_onnx(self.graph, do_type_check=False)
         written = restore(self._before, exported, self._sizes, self._stands_for)
-        stay = [v for v in written.graph.value_info if v.name not in self._gone]
-        del written.graph.value_info[:]
-        written.graph.value_info.extend(stay)
+        shapes = [v for v in written.graph.value_info if v.name not in self._gone]
+        notes = [q for q in written.graph.quantization_annotation
+                 if q.tensor_name not in self._gone]  # fmt: skip
+        del written.graph.value_info[:], written.graph.quantization_annotation[:]
+        written.graph.value_info.extend(shapes)
+        written.graph.quantization_annotation.extend(notes)
         return written

@@ -143,8 +143,11 @@ def with_a_shared_bias(model: onnx.ModelProto) -> None:
 
 
 def with_notes(model: onnx.ModelProto) -> None:
-    """Say something of the first convolution, and declare shapes."""
+    """Say something of the first convolution and its output, and declare shapes."""
     model.CopyFrom(onnx.shape_inference.infer_shapes(model))
+    for name in (model.graph.node[0].output[0], model.graph.node[-1].output[0]):
+        said = model.graph.quantization_annotation.add(tensor_name=name)
+        said.quant_parameter_tensor_names.add(key="SCALE_TENSOR", value="w0")
     model.graph.node[0].doc_string = "stem"
 
 
@@ -169,6 +172,8 @@ def test_names_notes_and_shapes_stay_right(
     assert first.doc_string == model.graph.node[0].doc_string
     made_there = {o for n in written.graph.node for o in n.output}
     assert {v.name for v in written.graph.value_info} <= made_there
+    said_of = {a.tensor_name for a in written.graph.quantization_annotation}
+    assert said_of == {a.tensor_name for a in model.graph.quantization_annotation} & made_there
 
 
 def test_it_is_done_where_copies_are_dear(conv: Path) -> None:
