@@ -12,6 +12,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
+from onnx.helper import tensor_dtype_to_np_dtype
 
 from onnxprune.core.cuts import Cuts
 from onnxprune.core.macs import mac_terms
@@ -108,11 +109,13 @@ class Repeated:
     Attributes:
         by_node: multiply-accumulates of one run, by the name of the node.
         params: elements of weights.
+        bytes: bytes of them.
         weights: how often each weight is in the file, and its shape with the rows of all.
     """
 
     by_node: dict[str, int]
     params: int
+    bytes: int
     weights: dict[str, tuple[int, tuple[int, ...]]]
 
     @property
@@ -131,7 +134,7 @@ def repeated(deps: Dependencies, cut: NDArray[np.bool_], values: Collection[str]
     """
     by_node: dict[str, int] = {}
     weights: dict[str, tuple[int, tuple[int, ...]]] = {}
-    params = 0
+    params = size = 0
     shapes = deps.settings[0]
     cuts = Cuts(deps.ctx, cut, shapes)
     producers = find_producers(deps) if values else {}
@@ -146,7 +149,9 @@ def repeated(deps: Dependencies, cut: NDArray[np.bool_], values: Collection[str]
         for position, axis in producer.rows.items():
             key = producer.node.inputs[position]
             shape = list(cuts.shape(key))
-            params += prod(shape) // of * more
+            count = prod(shape) // of * more
+            params += count
+            size += count * tensor_dtype_to_np_dtype(deps.graph.parameters[key].dtype).itemsize
             shape[axis] = sum(wanted)
             weights[key] = (len(wanted), tuple(shape))
-    return Repeated(by_node, params, weights)
+    return Repeated(by_node, params, size, weights)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from onnxprune.allocation import Target
 from onnxprune.calibration import DEFAULT_SAMPLES, Entry, SampleSet, collect_samples
 from onnxprune.costs.align import choose_alignment
 from onnxprune.costs.collect import look_up
 from onnxprune.costs.network import layers_of
-from onnxprune.errors import InvalidConfigError, NothingToPruneError, printable
+from onnxprune.errors import InvalidConfigError, NothingToPruneError, TargetError, printable
 from onnxprune.pipeline.copycosts import with_costs
 from onnxprune.planning.options import make_settings
-from onnxprune.planning.plans import make_draft
+from onnxprune.planning.plans import described, estimated_size, file_size, make_draft
 from onnxprune.providers.spec import parse_spec
 from onnxprune.recovery.registry import RECOVERIES
 from onnxprune.recovery.repaired import draft_with_samples
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from onnxprune.providers.spec import ProviderSpec
 
     Progress = Callable[[int, int], None]
+
+_MOST_TIGHTENED = 5
+"""Drafts until one is as small as wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,7 @@ def make(
 
     def carry_out(chosen: Settings) -> Made:
         if samples is None:
-            draft = make_draft(analysis, chosen, data_name=data_name)
+            draft = make_draft(analysis, chosen)
             return Made(analysis, replace(draft, costs=chosen.layer_costs))
         found = draft_with_samples(
             analysis, chosen, samples.fit, recovery=recovery, file_name=weights_name,
@@ -151,7 +155,34 @@ def make(
     if settings.target.metric == "bytes" and size <= settings.target.amount:
         message = f"'{printable(analysis.model.path)}' has {size} bytes, which is within the target"
         raise NothingToPruneError(message, hint="ask for fewer bytes")
+    if settings.target.metric == "bytes":
+        return _small_enough(carry_out, settings, data_name)
     return carry_out(settings)
+
+
+def _small_enough(
+    carry_out: Callable[[Settings], Made], settings: Settings, data_name: str
+) -> Made:
+    """Return a draft whose file is as small as wanted.
+
+    Constants that follow the cut, copies, new biases and the provenance take bytes that no choice
+    counts: as many fewer are asked for next.
+
+    Raises:
+        TargetError: none is small enough.
+    """
+    wanted = settings.target.amount
+    excess = extra = 0.0
+    for _ in range(_MOST_TIGHTENED):
+        made = carry_out(replace(settings, target=Target("bytes", wanted - extra)))
+        draft = described(made.analysis, made.draft, {"amount": wanted})
+        excess = file_size(made.analysis, draft, data_name) - wanted
+        if excess <= 0:
+            return replace(made, draft=draft)
+        size = estimated_size(made.analysis, draft.cut, draft.plan.apart or ())
+        extra = max(extra, wanted + excess - size)
+    message = f"no choice brings the file to {wanted:.0f} bytes: {excess:.0f} too many remain"
+    raise TargetError(message, hint="lower the target a little")
 
 
 def _aligned(analysis: Analysis, settings: Settings, spec: ProviderSpec, threads: int) -> Settings:

@@ -15,7 +15,6 @@ from onnxprune.core.plan import PlanGroup, PrunePlan
 from onnxprune.errors import (
     NothingToPruneError,
     PlanMismatchError,
-    TargetError,
     printable,
 )
 from onnxprune.io.documents import read_document
@@ -27,7 +26,7 @@ from onnxprune.rewrite import Rewritten, bypass, rewrite
 from onnxprune.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     import onnx
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from onnxprune.planning.selection import Settings
 
 _MOST_DROPPED = 16
-_MOST_TIGHTENED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +184,7 @@ def draft_of(analysis: Analysis, plan: PrunePlan, *, original: Analysis | None =
     return Draft(plan, removed, layout.cut, rewritten, {}, branches)
 
 
-def make_draft(analysis: Analysis, settings: Settings, *, data_name: str) -> Draft:
+def make_draft(analysis: Analysis, settings: Settings) -> Draft:
     """Make a plan that can be carried out, and carry it out in memory.
 
     A group in which some node cannot follow the cut is left out, and the plan made anew.
@@ -194,31 +192,30 @@ def make_draft(analysis: Analysis, settings: Settings, *, data_name: str) -> Dra
     Args:
         analysis: the model.
         settings: how to choose.
-        data_name: name that a data file of the output would have; it is part of the size.
 
     Raises:
         NothingToPruneError: nothing can leave.
         TargetError: the target is out of reach.
         PlanMismatchError: too many groups cannot follow.
     """
-    wanted = settings.target.amount
-    excess = 0.0
     dropped: dict[str, str] = {}
-    for _ in range(_MOST_TIGHTENED):
-        draft = _without_what_cannot_follow(analysis, settings, dropped)
-        plan = _described(draft.plan, amount=wanted, dropped=dropped)
-        stamp(draft.rewritten.proto, analysis, plan)
-        draft = replace(draft, plan=plan)
-        if settings.target.metric != "bytes":
-            return draft
-        excess = _size(analysis, draft.rewritten, data_name) - wanted
-        if excess <= 0:
-            return draft
-        # Constants that follow the cut, and the provenance, take a few bytes of their own.
-        extra = wanted + excess - _estimated_size(analysis, draft.cut)
-        settings = replace(settings, target=replace(settings.target, amount=wanted - extra))
-    message = f"no choice brings the file to {wanted:.0f} bytes: {excess:.0f} too many remain"
-    raise TargetError(message, hint="lower the target a little")
+    draft = _without_what_cannot_follow(analysis, settings, dropped)
+    changes = {"dropped": dict(dropped)} if dropped else {}
+    return described(analysis, draft, changes)
+
+
+def described(analysis: Analysis, draft: Draft, changes: Mapping[str, Any]) -> Draft:
+    """Return a draft whose plan, and model, say other things of how they were made.
+
+    Args:
+        analysis: the model that is cut.
+        draft: the draft.
+        changes: settings by name.
+    """
+    settings = {**draft.plan.settings, **changes}
+    plan = draft.plan.model_copy(update={"settings": settings})
+    stamp(draft.rewritten.proto, analysis, plan)
+    return replace(draft, plan=plan)
 
 
 def stamp(proto: onnx.ModelProto, analysis: Analysis, plan: PrunePlan) -> None:
@@ -233,13 +230,6 @@ def stamp(proto: onnx.ModelProto, analysis: Analysis, plan: PrunePlan) -> None:
     proto.metadata_props.extend(kept)
     for key, value in values.items():
         proto.metadata_props.add(key=key, value=value)
-
-
-def _described(plan: PrunePlan, *, amount: float, dropped: Mapping[str, str]) -> PrunePlan:
-    described: dict[str, Any] = {**plan.settings, "amount": amount}
-    if dropped:
-        described["dropped"] = dict(dropped)
-    return plan.model_copy(update={"settings": described})
 
 
 def _rewrite(analysis: Analysis, layout: Layout | NDArray[np.bool_]) -> Rewritten:
@@ -270,6 +260,8 @@ def with_layout(
         }
 
     def enough(layout: Layout) -> bool:
+        if metric == "bytes":
+            return estimated_size(analysis, layout.cut, layout.apart) <= settings.target.goal
         return (
             metric not in ("macs", "params")
             or left(layout)[metric] <= settings.target.goal + COARSE
@@ -290,12 +282,27 @@ def with_layout(
     return plan.model_copy(update=changes), layout
 
 
-def _estimated_size(analysis: Analysis, removed: NDArray[np.bool_]) -> int:
-    return analysis.model.size_bytes - (analysis.cost().bytes - analysis.cost(removed).bytes)
+def estimated_size(analysis: Analysis, cut: NDArray[np.bool_], apart: Collection[str]) -> int:
+    """Return the bytes of a file by those of its weights.
+
+    Args:
+        analysis: the model.
+        cut: flag per label: what is not in the file.
+        apart: outputs of operators that are written once for every consumer.
+    """
+    saved = analysis.cost().bytes - analysis.cost(cut).bytes
+    return analysis.model.size_bytes - saved + repeated(analysis.deps, cut, apart).bytes
 
 
-def _size(analysis: Analysis, rewritten: Rewritten, data_name: str) -> int:
-    model = analysis.model
+def file_size(analysis: Analysis, draft: Draft, data_name: str) -> int:
+    """Return the bytes of a draft's files.
+
+    Args:
+        analysis: the model that is cut.
+        draft: the draft.
+        data_name: name of the data file, if there is one.
+    """
+    rewritten, model = draft.rewritten, analysis.model
     filled = fill_model(
         rewritten.proto, model, rewritten.arrays, data_name=data_name, external=None
     )

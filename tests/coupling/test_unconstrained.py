@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import onnx
@@ -77,6 +77,25 @@ def test_no_more_copies_than_wanted(net: Path, tmp_path: Path, most: int) -> Non
     assert report.verified is not None
     assert report.verified.exact
     assert copies_in(tmp_path / "out.onnx") <= most
+
+
+@pytest.mark.parametrize(("share", "samples"), [(0.25, 0), (0.5, 0), (0.5, 8)])
+@pytest.mark.parametrize("coupling", ["constrained", "unconstrained"])
+def test_files_are_as_small_as_wanted(
+    net: Path, tmp_path: Path, share: float, coupling: Literal["constrained", "unconstrained"],
+    samples: int,
+) -> None:  # fmt: skip
+    most = int(share * net.stat().st_size) + 2_000
+    rng = np.random.default_rng(0)
+    feeds = [{"x": rng.normal(size=(1, 3, 6, 6)).astype(np.float32)} for _ in range(samples)]
+    out, plan = tmp_path / "out.onnx", tmp_path / "plan.json"
+    report = onnxprune.prune(
+        net, out, max_bytes=most, coupling=coupling, calibration=feeds or None, plan_out=plan
+    )
+    assert report.output.bytes == out.stat().st_size <= most
+    assert json.loads(plan.read_text())["settings"]["amount"] == most
+    onnxprune.apply(net, plan, tmp_path / "again.onnx")
+    assert out.read_bytes() == (tmp_path / "again.onnx").read_bytes()
 
 
 @pytest.mark.parametrize("price", [1e-6, 1e6])
