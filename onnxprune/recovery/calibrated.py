@@ -37,6 +37,7 @@ from onnxprune.recovery.branches import inline_branches
 from onnxprune.recovery.curves import Curve, group_curve, with_company
 from onnxprune.recovery.dense import dense_moments
 from onnxprune.recovery.depth import Removed, Thinner
+from onnxprune.recovery.effort import measure
 from onnxprune.recovery.folds import fold_batches
 from onnxprune.recovery.inorder import InOrder, Outcome, Repaired
 from onnxprune.recovery.offers import flat_curve, offer
@@ -45,6 +46,7 @@ from onnxprune.recovery.registry import NONE, RECOVERIES
 from onnxprune.recovery.repair import Settings as RepairSettings
 from onnxprune.recovery.sites import Site, find_sites
 from onnxprune.recovery.streams import Stream, shared_streams
+from onnxprune.recovery.together import JOINTLY, improve
 from onnxprune.rewrite.repaired import with_repairs
 from onnxprune.runtime.batches import single_samples
 from onnxprune.runtime.gates import LabelGates
@@ -197,7 +199,11 @@ class Calibration:
         self._program = Program(proto, read)
         self._groups = choose_groups(analysis, settings, without=without)
         self._found = find_sites(self._deps)
-        self._batches, self._folds = fold_batches(self._program, self._found.sites, single, specs)
+        self._effort = measure(self._program, self._found.sites, single[0])
+        self._batches, self._folds = fold_batches(
+            self._program, self._found.sites, single, specs,
+            copies=self._effort.copies(len(single)),
+        )  # fmt: skip
         self._seconds: dict[str, float] = {}
         self._criterion = find_criterion(settings.criterion, samples=True)
         self._greedy: dict[str, NDArray[np.float64]] = {}
@@ -421,13 +427,23 @@ class Calibration:
         repair = RepairSettings(RECOVERIES.find(self._recovery).methods, self._folds)
         streams = [s for s in self._streams if s.group.id in fixed]
         shared = {s.group.id for s in streams}
+        stream = self._stream()
         walk = InOrder(
-            self._deps, self._stream(), self._read,
+            self._deps, stream, self._read,
             [c.group for c in candidates if c.group.id not in shared],
             choose, dense=dense, settings=repair, most=most,
             removed=[r.branch for r in self._removed], streams=streams,
         )  # fmt: skip
-        return walk.run(progress)
+        outcome = walk.run(progress)
+        if self._recovery == JOINTLY:
+            start = time.perf_counter()
+            rounds = self._effort.rounds(sum(_size(b) for b in self._batches))
+            outcome.joint = improve(
+                self._deps, stream, self._found.sites, outcome, self._read,
+                batches=self._batches, folds=self._folds, rounds=rounds,
+            )  # fmt: skip
+            self._lap("joint", start)
+        return outcome
 
     def _result(
         self, candidates: Sequence[Candidate], outcome: Outcome, allocation: str

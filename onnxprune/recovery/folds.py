@@ -14,6 +14,7 @@ import numpy as np
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
+from onnxprune.recovery.exchange import exchanged
 from onnxprune.runtime.batches import make_batches
 from onnxprune.runtime.segment import needed_steps, open_segment
 
@@ -42,7 +43,12 @@ _MOST = 1024
 
 
 def fold_batches(
-    program: Program, sites: Sequence[Site], samples: Sequence[Feed], specs: Sequence[InputSpec]
+    program: Program,
+    sites: Sequence[Site],
+    samples: Sequence[Feed],
+    specs: Sequence[InputSpec],
+    *,
+    copies: int = 0,
 ) -> tuple[list[dict[str, Array]], tuple[int, ...]]:
     """Return samples in batches, and the fold of each batch.
 
@@ -51,6 +57,7 @@ def fold_batches(
         sites: operators to describe samples with.
         samples: one in each feed.
         specs: inputs of the network.
+        copies: how many more are made of each by exchanging parts.
     """
     groups = np.arange(len(samples))
     if sites and FOLDS < len(samples) <= _MOST:
@@ -59,7 +66,10 @@ def fold_batches(
     parts: list[list[Feed]] = [[] for _ in range(int(fold_of.max()) + 1)]
     for sample, fold in zip(samples, fold_of, strict=True):
         parts[fold].append(sample)
-    per_fold = [make_batches(part, specs, wanted=_BATCHES) for part in parts]
+    per_fold = [
+        make_batches([*part, *exchanged(part, copies, seed)], specs, wanted=_BATCHES)
+        for seed, part in enumerate(parts)
+    ]
     batches: list[dict[str, Array]] = []
     folds: list[int] = []
     for row in zip_longest(*per_fold):

@@ -155,7 +155,8 @@ def gather(
     rows = site.view.rows(first_x, first_y) * batches
     features = site.channels * site.block
     most = min(_PRODUCTS * site.groups / features**2, _ELEMENTS / features)
-    step = max(1, int(rows / max(most, features // site.groups * ROWS_PER_FEATURE)))
+    enough = max(most, features // site.groups * ROWS_PER_FEATURE)
+    step = site.view.step(rows / enough, first_x, first_y)
     sums = [_Sums(max(_BLOCK, features // site.groups)) for _ in range(max(folds) + 1)]
     factors = [importance(b) for b in range(batches)]
     mean = np.mean([f.mean() for f in factors if f is not None] or [1.0])

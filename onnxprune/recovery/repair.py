@@ -159,7 +159,7 @@ class Repair:
         row = groups * (features + 2 * outputs) * 4
         flops = groups * features * outputs
         most = max(6 * features, min(_SAMPLE_BYTES // row, int(_SAMPLE_FLOPS / flops)))
-        step = max(1, -(-count // most))
+        step = site.rows.step(-(-count // most), x, y)
         inputs: list[Array] = []
         goals: list[Array] = []
         extras: list[Array] = []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from onnxprune.core.graph import Node
 
@@ -16,6 +17,16 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 _CHUNK = 1 << 19
 """Elements of a block of rows."""
+
+
+def _coprime(step: int, extents: Sequence[int]) -> int:
+    """Return the next step that meets all columns and rows of a grid alike.
+
+    Every eighth position of an eight wide image is at its left border, where windows see padding.
+    """
+    while any(math.gcd(step, n) > 1 for n in extents if n > 1):
+        step += 1
+    return step
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,11 @@ class Product:
         size = max(1, _CHUNK // max(1, left.shape[1] + right.shape[1]))
         for start in range(0, len(left), size):
             yield left[None, start : start + size], right[None, start : start + size]
+
+    def step(self, wanted: float, x: np.ndarray, y: np.ndarray) -> int:  # noqa: ARG002
+        """Return a step for `blocks` of about a wanted size that takes rows of all kinds."""
+        inner = self.inner % x.ndim
+        return _coprime(max(1, int(wanted)), [n for a, n in enumerate(x.shape) if a != inner])
 
     def rows(self, x: np.ndarray, y: np.ndarray) -> int:  # noqa: ARG002 - as for convolutions
         """Return how many rows there are."""
@@ -100,6 +116,10 @@ class Convolution:
                 rows.reshape(len(rows), g, -1).transpose(1, 0, 2),
                 targets.reshape(len(rows), g, -1).transpose(1, 0, 2),
             )
+
+    def step(self, wanted: float, x: np.ndarray, y: np.ndarray) -> int:  # noqa: ARG002
+        """Return a step for `blocks` of about a wanted size that takes rows of all kinds."""
+        return _coprime(max(1, int(wanted)), y.shape[2:])
 
     def rows(self, x: np.ndarray, y: np.ndarray) -> int:
         """Return how many rows there are."""

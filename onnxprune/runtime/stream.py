@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from onnxprune.runtime.feeds import Array, Feed
 
-__all__ = ["TwinStream"]
+__all__ = ["TwinStream", "Values"]
 
 _SPILL_FROM = 1 << 20
 
@@ -38,8 +38,13 @@ class _Spilled:
         return np.fromfile(self._file, self._dtype).reshape(self._shape)
 
 
-class _Values:
-    """Values by name for every batch; past a budget they lie in files."""
+class Values:
+    """Values by name for every batch; past a budget they lie in files.
+
+    Args:
+        feeds: values to start with, by batch.
+        budget: bytes that may be in memory.
+    """
 
     def __init__(self, feeds: Sequence[Feed], budget: int) -> None:
         given = [{k: v for k, v in f.items() if isinstance(v, np.ndarray)} for f in feeds]
@@ -48,6 +53,7 @@ class _Values:
         self._held = sum(a.nbytes for f in given for a in f.values())
 
     def put(self, batch: int, name: str, array: Array) -> None:
+        """Keep a value."""
         full = self._held + array.nbytes > self._budget
         if full and array.nbytes >= _SPILL_FROM and array.dtype.kind != "O":
             self.batches[batch][name] = _Spilled(array)
@@ -56,10 +62,12 @@ class _Values:
         self.batches[batch][name] = array
 
     def get(self, batch: int, name: str) -> Array:
+        """Return a value."""
         found = self.batches[batch][name]
         return found.load() if isinstance(found, _Spilled) else found
 
     def drop(self, batch: int, name: str) -> None:
+        """Let go of a value, if it is there."""
         gone = self.batches[batch].pop(name, None)
         if isinstance(gone, np.ndarray):
             self._held -= gone.nbytes
@@ -83,8 +91,8 @@ class TwinStream:
         self.masks: list[Mask] = []
         self.biases: dict[int, Array] = {}
         self._threads = threads
-        self._dense = _Values(feeds, budget // 2)
-        self._changed = _Values([{} for _ in feeds], budget // 2)
+        self._dense = Values(feeds, budget // 2)
+        self._changed = Values([{} for _ in feeds], budget // 2)
         self._diverged: set[str] = set()
         self._ahead = 0  # next node of the original
         self._behind = 0  # next node of the changed network
@@ -153,7 +161,7 @@ class TwinStream:
 
     def _run(
         self,
-        values: _Values,
+        values: Values,
         numbers: Sequence[int],
         number: int,
         needed: Collection[str],
