@@ -313,7 +313,7 @@ class Backward:
         site, first = self._by_number.get(number), outputs[0]
         if site is not None and first is not None:
             collect(site, values[site.x], first)
-        adjoint = None if node.domain else ADJOINTS.get(node.op)
+        adjoint = ADJOINTS.get(proto.op_type) if proto.domain in ("", "ai.onnx") else None
         if adjoint is None:
             return
         made = [values.get(o) for o in proto.output]

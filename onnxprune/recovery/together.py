@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 JOINTLY = "least-squares"
 """The recovery that joint steps follow."""
 
+_MOST_FEATURES = 2048
+"""An operator with more features, counted in a group, is not refitted jointly."""
+
+_MOST_WEIGHTS = 16_000_000
+"""Nor are operators with more weights in all, of which a step remembers a dozen copies."""
+
 
 def improve(  # noqa: C901, PLR0912 - sites, values, weights and biases in turn
     deps: Dependencies,
@@ -60,7 +66,9 @@ def improve(  # noqa: C901, PLR0912 - sites, values, weights and biases in turn
         if stream.differs(site.x):
             _, others = wanted.get(site.x, (0, np.zeros(site.channels, bool)))
             wanted[site.x] = site.axis, others | _kept(site, outcome)
-    varying = [s for s in changed if not s.pointwise and _single(s)]
+    varying = [s for s in changed if not s.pointwise and _single(s) and _small(s)]
+    if sum(int(np.prod(s.weight.chain.parameter.shape)) for s in varying) > _MOST_WEIGHTS:
+        return []
     before = set(needed_steps(stream.program, range(len(stream.program.steps)), wanted))
     for site in varying:
         if site.number not in before:  # nothing repaired follows: what it makes is what counts
@@ -128,6 +136,11 @@ def _alive(site: Site, outcome: Outcome, read: Callable[[str], Array]) -> Array:
     dead = site.dead(outcome.removed)
     groups, _, outputs = site.weight.load(_content(site, outcome, read)).shape
     return np.ones(groups * outputs, bool) if dead is None else ~dead
+
+
+def _small(site: Site) -> bool:
+    """Tell whether the moments of a site's features can be decomposed in passing."""
+    return site.channels // site.groups * site.rows.kernel <= _MOST_FEATURES
 
 
 def _single(site: Site) -> bool:

@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from onnxprune.allocation import Target
 from onnxprune.analysis import analyze_model
+from onnxprune.analysis.expansion import expand
 from onnxprune.io import write_model
 from onnxprune.planning.selection import Settings
 from onnxprune.recovery import calibrated, effort
@@ -71,9 +72,13 @@ def samples(count: int, seed: int = 0) -> np.ndarray:
     return np.tensordot(shares, patterns, 1).astype(np.float32)
 
 
-def pruned(path, monkeypatch, *, rounds: int, recovery: str = "least-squares"):
+def pruned(
+    path, monkeypatch, *, rounds: int, recovery: str = "least-squares", coupling="constrained"
+):
     monkeypatch.setattr(effort, "_MOST", rounds)
     analysis = analyze_model(path)
+    if coupling == "unconstrained":
+        analysis = expand(analysis)
     settings = Settings(Target("ratio", 0.5), criterion="obs", allocation="uniform")
     feeds = [{"x": x[None]} for x in samples(160)]
     done = calibrated.Calibration(analysis, settings, feeds, recovery).run()
@@ -92,9 +97,12 @@ def error(path, output) -> float:
     return float(np.square(a - b).mean() / a.var())
 
 
-def test_joint_steps_lower_the_error_on_other_samples_and_keep_the_plan(network, monkeypatch):
-    alone, first = pruned(network, monkeypatch, rounds=0)
-    together, second = pruned(network, monkeypatch, rounds=20)
+@pytest.mark.parametrize("coupling", ["constrained", "unconstrained"])
+def test_joint_steps_lower_the_error_on_other_samples_and_keep_the_plan(
+    network, monkeypatch, coupling
+):
+    alone, first = pruned(network, monkeypatch, rounds=0, coupling=coupling)
+    together, second = pruned(network, monkeypatch, rounds=20, coupling=coupling)
     assert alone.plan.groups == together.plan.groups
     assert error(network, second) < 0.9 * error(network, first)
 
