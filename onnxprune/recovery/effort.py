@@ -23,10 +23,10 @@ _COPIES = 6
 _ELEMENTS = 6e8
 """Elements of all rows that samples may have once more of them were made."""
 
-_ELEMENTS_PER_S, _MACS_PER_S = 2.5e8, 4e10
+_ELEMENTS_PER_S, _MACS_PER_S = 1.5e8, 4e10
 """Speeds of a core, roughly; what is done may not depend on the speed of the machine."""
 
-_SECONDS = 45.0
+_SECONDS = 31.0
 """What joint steps may take at such speeds."""
 
 _LEAST, _MOST = 5, 20
