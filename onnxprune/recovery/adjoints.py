@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from onnx import TensorProto, helper
 
+from onnxprune.recovery.unfold import same_pads
 from onnxprune.runtime.session import open_session, run
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _as_before(gradient: Array, like: Array) -> Array:
     if extra > 0:
         gradient = gradient.sum(axis=tuple(range(extra)))
     once = tuple(i for i, n in enumerate(like.shape) if n == 1 and gradient.shape[i] != 1)
-    return gradient.sum(axis=once, keepdims=True) if once else gradient
+    return np.asarray(gradient.sum(axis=once, keepdims=True) if once else gradient)
 
 
 # ---- element by element ------------------------------------------------------------------------
@@ -105,7 +106,7 @@ def _differenced(local: Local, gradient: Array, position: int) -> Array:
     """Difference an operator in which an element of the output needs one element of the input."""
     x = local.given(position)
     step = _STEP * (np.abs(x) + 0.1 * np.sqrt(np.square(x).mean()) + 1e-12)
-    above, below = x + step, x - step
+    above, below = np.asarray(x + step), np.asarray(x - step)  # a sum of numbers is no array
     change = local.rerun(position, above)[0] - local.rerun(position, below)[0]
     return _as_before(gradient * (change / (above - below)), x)
 
@@ -219,8 +220,7 @@ def _convolution(local: Local, gradient: Array, position: int) -> Array | None:
         reach += (weight.shape[2 + axis] - 1) * dilations[axis]
         missing = reach - wide.shape[2 + axis]
         if auto.startswith("SAME"):
-            before = (max(0, missing) + (auto == "SAME_LOWER")) // 2
-            pads[axis], pads[axis + rank] = before, max(0, missing) - before
+            pads[axis], pads[axis + rank] = same_pads(missing, auto)
         rest.append(pads[axis] + pads[axis + rank] - missing)
     if min(pads) < 0 or min(rest) < 0:
         return None
@@ -256,11 +256,12 @@ def _two_inputs(op: str, rank: int, attributes: dict[str, Any]) -> Callable[...,
 
 def _softmax(local: Local, gradient: Array, position: int) -> Array | None:  # noqa: ARG001
     y = local.outputs[0]
-    if y is None or (
-        local.node.opset < 13 and local.node.attribute("axis", 1) not in (-1, y.ndim - 1)
-    ):
+    if y is None:
         return None
-    axis = int(local.node.attribute("axis", -1))
+    flattens = local.node.opset < _SOFTMAX_OF_ONE_AXIS
+    axis = int(local.node.attribute("axis", 1 if flattens else -1)) % y.ndim
+    if flattens and axis != y.ndim - 1:
+        return None
     return np.asarray(y * (gradient - (gradient * y).sum(axis=axis, keepdims=True)))
 
 

@@ -91,10 +91,11 @@ class Backward:
         self.program, self.nodes = program, nodes
         self.wanted, self.batches = wanted, batches
         self.weights, self.biases, self.masks = weights, biases, masks
+        self._read = {bias_name(program.steps[n].writes[0]): b for n, b in biases.items()} | weights
         self._goals: dict[str, _Wanted] = {}
         self._sessions: dict[object, Callable[[Array, Array], Array]] = {}
         self._reruns: dict[object, Callable[[Weights], dict[str, Array]]] = {}
-        program, every = self.program, range(len(self.program.steps))
+        every = range(len(program.steps))
         self._varying = {s.weight.chain.parameter.key for s in sites}
         self._varying |= {s.bias.parameter for s in sites if s.bias and s.bias.parameter}
         self._varying |= {bias_name(s.y) for s in sites if s.number in self.biases}
@@ -183,14 +184,15 @@ class Backward:
         return found
 
     def _content(self, name: str, weights: Weights) -> Array | None:
-        for held in (weights, self.weights):
-            if name in held:
-                return held[name]
-        for number, bias in self.biases.items():
-            if name == bias_name(self.program.steps[number].writes[0]):
-                return bias
-        tensor = self.program.weight(name)
-        return None if tensor is None else self.program.content(tensor)
+        """Return what varies as it is now, and a constant as it was when it was read first."""
+        if name in weights:
+            return weights[name]
+        if name not in self._read:
+            tensor = self.program.weight(name)
+            if tensor is None:
+                return None
+            self._read[name] = self.program.content(tensor)
+        return self._read[name]
 
     # ---- forwards ------------------------------------------------------------------------------
 
@@ -258,38 +260,19 @@ class Backward:
         """Return the error and how it depends on each site, by number."""
         error, found = 0.0, dict[int, Gradient]()
         scales = {n: self._scale(n, batches) * len(self._goals) for n in self._goals}
-
-        def collect(site: Site, x: Array, back: Array) -> None:
-            weight: Array | float = 0.0
-            bias: Array | float = 0.0
-            for rows, felt in site.rows.blocks(x, back, 1):
-                weight = weight + rows.transpose(0, 2, 1) @ felt
-                bias = bias + felt.sum(axis=1)
-            before = found.get(site.number)
-            if before is not None:
-                weight, bias = weight + before.weight, bias + before.bias
-            found[site.number] = Gradient(np.asarray(weight), np.asarray(bias))
-
         for batch in batches:
             values = self._values(batch, weights)
-            seeds = {}
+            handed: dict[str, Array] = {}
             for name, gap in self._differences(values, batch).items():
                 error += float(np.square(gap, dtype=np.float64).sum()) / scales[name]
-                seeds[name] = gap * np.float32(2.0 / scales[name])
-            self._backwards(values, weights, seeds, collect)
+                handed[name] = gap * np.float32(2.0 / scales[name])
+            for number in reversed(self._mine):
+                outputs = [handed.pop(o, None) for o in self.program.steps[number].proto.output]
+                if outputs[0] is not None and number in self._by_number:
+                    _include(found, self._by_number[number], values, outputs[0])
+                if any(o is not None for o in outputs):
+                    self._hand_back(number, outputs, values, weights, handed)
         return error, found
-
-    def _backwards(
-        self,
-        values: Mapping[str, Array],
-        weights: Weights,
-        handed: dict[str, Array],
-        collect: Callable[[Site, Array, Array], None],
-    ) -> None:
-        for number in reversed(self._mine):
-            outputs = [handed.pop(o, None) for o in self.program.steps[number].proto.output]
-            if any(o is not None for o in outputs):
-                self._hand_back(number, outputs, values, weights, handed, collect)
 
     def _hand_back(
         self,
@@ -298,9 +281,12 @@ class Backward:
         values: Mapping[str, Array],
         weights: Weights,
         handed: dict[str, Array],
-        collect: Callable[[Site, Array, Array], None],
     ) -> None:
+        """Add what a node hands back to what its inputs were handed already."""
         node, proto = self.nodes[number], self.program.steps[number].proto
+        adjoint = ADJOINTS.get(proto.op_type) if proto.domain in ("", "ai.onnx") else None
+        if adjoint is None:
+            return
         keeps = {m.position: m.keep for m in self.masks if m.step == number}
         inputs: list[Array | None] = []
         for position, name in enumerate(proto.input):
@@ -310,15 +296,8 @@ class Backward:
             if value is not None and position in keeps:
                 value = value * keeps[position]
             inputs.append(value)
-        site, first = self._by_number.get(number), outputs[0]
-        if site is not None and first is not None:
-            collect(site, values[site.x], first)
-        adjoint = ADJOINTS.get(proto.op_type) if proto.domain in ("", "ai.onnx") else None
-        if adjoint is None:
-            return
         made = [values.get(o) for o in proto.output]
-        rerun = self._rerun(number, inputs)
-        local = Local(node, inputs, made, rerun, self._sessions)
+        local = Local(node, inputs, made, self._rerun(number, inputs), self._sessions)
         for position, name in enumerate(proto.input):
             if name not in self._made or values[name].dtype != np.float32:
                 continue
@@ -347,3 +326,18 @@ class Backward:
             return list(self._reruns[key](feed).values())  # type: ignore[arg-type]
 
         return call
+
+
+def _include(
+    found: dict[int, Gradient], site: Site, values: Mapping[str, Array], back: Array
+) -> None:
+    """Add what the gradient at a site's output means for its weights and bias."""
+    weight: Array | float = 0.0
+    bias: Array | float = 0.0
+    for rows, felt in site.rows.blocks(values[site.x], back, 1):
+        weight = weight + rows.transpose(0, 2, 1) @ felt
+        bias = bias + felt.sum(axis=1)
+    before = found.get(site.number)
+    if before is not None:
+        weight, bias = weight + before.weight, bias + before.bias
+    found[site.number] = Gradient(np.asarray(weight), np.asarray(bias))

@@ -252,8 +252,10 @@ class Calibration:
         counts = self._counts(allocation, curves, candidates) if candidates else []
         wanted = self._wanted(candidates, counts)
         start = self._lap("allocation", start)
-        outcome = self._walk(candidates, wanted, dense, progress)
-        self._lap("recovery", start)
+        outcome, stream = self._walk(candidates, wanted, dense, progress)
+        start = self._lap("recovery", start)
+        self._together(outcome, stream)
+        self._lap("joint", start)
         return self._result(candidates, outcome, allocation)
 
     # ---- residual branches ---------------------------------------------------------------------
@@ -412,7 +414,8 @@ class Calibration:
         wanted: Mapping[str, int],
         dense: dict[int, list[Moments]],
         progress: Progress | None,
-    ) -> Outcome:
+    ) -> tuple[Outcome, TwinStream]:
+        """Choose and repair in order; return what came out, and the network on the samples."""
         fixed = {c.group.id: c for c in candidates}
 
         def choose(group: Group, scores: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -434,16 +437,16 @@ class Calibration:
             choose, dense=dense, settings=repair, most=most,
             removed=[r.branch for r in self._removed], streams=streams,
         )  # fmt: skip
-        outcome = walk.run(progress)
-        if self._recovery == JOINTLY:
-            start = time.perf_counter()
-            rounds = self._effort.rounds(sum(_size(b) for b in self._batches))
-            outcome.joint = improve(
+        return walk.run(progress), stream
+
+    def _together(self, outcome: Outcome, stream: TwinStream) -> None:
+        """Refit all operators together, where that goes with the recovery and is cheap enough."""
+        rounds = self._effort.rounds(sum(_size(b) for b in self._batches))
+        if self._recovery == JOINTLY and rounds:
+            improve(
                 self._deps, stream, self._found.sites, outcome, self._read,
                 batches=self._batches, folds=self._folds, rounds=rounds,
             )  # fmt: skip
-            self._lap("joint", start)
-        return outcome
 
     def _result(
         self, candidates: Sequence[Candidate], outcome: Outcome, allocation: str

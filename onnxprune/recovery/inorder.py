@@ -70,14 +70,12 @@ class Outcome:
         weights: repaired weights and biases by parameter, full size.
         biases: new bias vectors by the output of their node.
         repairs: what was done, in order.
-        joint: held-back errors before and after each step of a joint refit.
     """
 
     removed: NDArray[np.bool_]
     weights: dict[str, Array] = field(default_factory=dict)
     biases: dict[str, Array] = field(default_factory=dict)
     repairs: list[Repaired] = field(default_factory=list)
-    joint: list[float] = field(default_factory=list)
 
 
 class InOrder:

@@ -69,6 +69,10 @@ class Variable:
         """Whether something can be added to the output."""
         return self.site.bias is not None
 
+    def nothing(self) -> Vector:
+        """Return no change."""
+        return [np.zeros_like(self.weight), np.zeros_like(self.weight[:, 0])]
+
     def inwards(self, gradient: Gradient) -> Vector:
         """Return a gradient for what is solved for."""
         centred = gradient.weight - self.mean[:, :, None] * gradient.bias[:, None, :]
@@ -96,9 +100,8 @@ def variable(site: Site, kept: Array, weight: Array, moments: Array) -> Variable
         moments: mean second moments of its input, the last feature being one.
     """
     groups, features = kept.shape
-    gram = moments
-    mean = gram[:, :-1, -1] if site.bias is not None else np.zeros((groups, features))
-    centred = gram[:, :-1, :-1] - mean[:, :, None] * mean[:, None, :]
+    mean = moments[:, :-1, -1] if site.bias is not None else np.zeros((groups, features))
+    centred = moments[:, :-1, :-1] - mean[:, :, None] * mean[:, None, :]
     centred *= kept[:, :, None] & kept[:, None, :]
     values, vectors = np.linalg.eigh(centred)
     values = np.maximum(values, 0.0)
@@ -116,8 +119,8 @@ def refit_jointly(  # noqa: C901 - one method with its parts
     train: Sequence[int],
     held: Sequence[int],
     rounds: int,
-) -> tuple[dict[str, Array], list[float]]:
-    """Return better content of what varies, and the held-back error before and after each step.
+) -> dict[str, Array]:
+    """Return better content of what varies, nothing where no step is better on held-back samples.
 
     Args:
         network: the network.
@@ -127,7 +130,6 @@ def refit_jointly(  # noqa: C901 - one method with its parts
         held: batches that say when to stop.
         rounds: steps at most.
     """
-    names = [v.site.number for v in variables]
 
     def made(change: Vector) -> dict[str, Array]:
         pairs = zip(variables, zip(change[::2], change[1::2], strict=True), strict=True)
@@ -136,11 +138,9 @@ def refit_jointly(  # noqa: C901 - one method with its parts
     def at(change: Vector) -> tuple[float, Vector]:
         error, found = network.gradient(train, made(change))
         gradient: Vector = []
-        for v, n in zip(variables, names, strict=True):
-            if n in found:
-                gradient += v.inwards(found[n])
-            else:
-                gradient += [np.zeros_like(v.weight), np.zeros_like(v.weight[:, 0])]
+        for v in variables:
+            own = found.get(v.site.number)
+            gradient += v.nothing() if own is None else v.inwards(own)
         return error, gradient
 
     def divided(vector: Vector) -> Vector:
@@ -149,11 +149,9 @@ def refit_jointly(  # noqa: C901 - one method with its parts
             result += v.divided(vector[2 * number : 2 * number + 2])
         return result
 
-    now: Vector = []
-    for v in variables:
-        now += [np.zeros_like(v.weight), np.zeros_like(v.weight[:, 0])]
-    errors = [network.error(held, {})]
+    now: Vector = [part for v in variables for part in v.nothing()]
     best: dict[str, Array] = {}
+    least = network.error(held, best)
     error, gradient = at(now)
     pairs: list[tuple[Vector, Vector]] = []
     waited = 0
@@ -177,13 +175,14 @@ def refit_jointly(  # noqa: C901 - one method with its parts
         if _dot(moved, bent) > 0:
             pairs = [*pairs, (moved, bent)][-_MEMORY:]
         now, error, gradient = tried, new_error, new_gradient
-        errors.append(network.error(held, made(now)))
+        weights = made(now)
+        held_error = network.error(held, weights)
         waited += 1
-        if errors[-1] < min(errors[:-1]):
-            best, waited = made(now), 0
+        if held_error < least:
+            best, least, waited = weights, held_error, 0
         if waited >= _PATIENCE:
             break
-    return best, errors
+    return best
 
 
 def _direction(

@@ -31,7 +31,7 @@ _MOST_WEIGHTS = 16_000_000
 """Nor are operators with more weights in all, of which a step remembers a dozen copies."""
 
 
-def improve(  # noqa: C901, PLR0912 - sites, values, weights and biases in turn
+def improve(  # noqa: C901 - sites, values, weights and biases in turn
     deps: Dependencies,
     stream: TwinStream,
     sites: Sequence[Site],
@@ -41,85 +41,86 @@ def improve(  # noqa: C901, PLR0912 - sites, values, weights and biases in turn
     batches: Sequence[Mapping[str, Array]],
     folds: Sequence[int],
     rounds: int,
-) -> list[float]:
+) -> None:
     """Refit all changed operators together and put the result into an outcome.
 
     Args:
         deps: the analysis.
         stream: what the walk left behind: the network with its repairs and masks.
         sites: operators that can be repaired.
-        outcome: what leaves and what was repaired; changed.
+        outcome: what leaves and what was repaired; changed where held-back samples gain.
         read: returns the content of a parameter.
         batches: samples.
         folds: fold of each batch; half of the first is held back.
         rounds: steps at most.
-
-    Returns:
-        The held-back errors before and after each step, none where nothing can be refitted.
     """
-    if not rounds:
-        return []
     nodes = {n.index: n for n in deps.graph.nodes if not n.scope}
     changed = [s for s in sites if _changed(s, stream, outcome)]
-    wanted: dict[str, tuple[int, Array]] = {}
-    for site in changed:
-        if stream.differs(site.x):
-            _, others = wanted.get(site.x, (0, np.zeros(site.channels, bool)))
-            wanted[site.x] = site.axis, others | _kept(site, outcome)
     varying = [s for s in changed if not s.pointwise and _single(s) and _small(s)]
     if sum(int(np.prod(s.weight.chain.parameter.shape)) for s in varying) > _MOST_WEIGHTS:
-        return []
+        return
+    now = {k: _content(k, outcome, read) for s in varying for k in _parameters(s)}
+    weights = {s.number: s.weight.load(now[s.weight.chain.parameter.key]) for s in varying}
+    wanted = _read_by(changed, stream, outcome)
     before = set(needed_steps(stream.program, range(len(stream.program.steps)), wanted))
     for site in varying:
         if site.number not in before:  # nothing repaired follows: what it makes is what counts
-            wanted[site.y] = site.target_axis, _alive(site, outcome, read)
+            wanted[site.y] = site.target_axis, _alive(site, outcome, _outputs(weights[site.number]))
     held = [b for b, f in enumerate(folds) if f == 0]
     held = held[: max(1, len(held) // 2)]
     train = [b for b in range(len(batches)) if b not in held]
     if not varying or not wanted or not train:
-        return []
+        return
     biases = dict(stream.biases)
     for site in varying:
         if site.bias is not None and not site.bias.parameter:
-            width = site.weight.load(_content(site, outcome, read)).shape
-            biases.setdefault(site.number, np.zeros(width[0] * width[2], np.float32))
+            nothing = np.zeros(_outputs(weights[site.number]), np.float32)
+            biases.setdefault(site.number, nothing)
     network = Backward(
         stream.program, nodes, varying, wanted, batches,
         weights=dict(stream.weights), biases=biases, masks=stream.masks,
     )  # fmt: skip
     varying = network.sites  # those of them that a value depends on
     if not varying:
-        return []
+        return
     variables, moments = [], network.moments(train)
     for site in varying:
         kept = np.repeat(_kept(site, outcome), site.rows.kernel).reshape(site.groups, -1)
-        weight = site.weight.load(_content(site, outcome, read))
-        variables.append(variable(site, kept, weight, moments[site.number]))
+        variables.append(variable(site, kept, weights[site.number], moments[site.number]))
 
     def content(found: Sequence[tuple[Array, Array]]) -> dict[str, Array]:
         made: dict[str, Array] = {}
         for site, (weight, shift) in zip(varying, found, strict=True):
-            made[site.weight.chain.parameter.key] = site.weight.store(
-                weight, _content(site, outcome, read)
-            )
+            key = site.weight.chain.parameter.key
+            made[key] = site.weight.store(weight, now[key])
             if site.bias is None:
                 continue
             key = site.bias.parameter
             if key:
-                base = outcome.weights.get(key)
-                made[key] = site.bias.add(read(key) if base is None else base, shift.reshape(-1))
+                made[key] = site.bias.add(now[key], shift.reshape(-1))
             else:
                 made[bias_name(site.y)] = biases[site.number] + shift.reshape(-1)
         return made
 
-    best, errors = refit_jointly(network, variables, content, train=train, held=held, rounds=rounds)
+    best = refit_jointly(network, variables, content, train=train, held=held, rounds=rounds)
     named = {bias_name(s.y): s.y for s in varying}
     for key, value in best.items():
         if key in named:
             outcome.biases[named[key]] = value
         else:
             outcome.weights[key] = value
-    return errors
+
+
+def _read_by(
+    sites: Sequence[Site], stream: TwinStream, outcome: Outcome
+) -> dict[str, tuple[int, Array]]:
+    """Return the changed values that operators read: the axis of the channels, and who stays."""
+    found: dict[str, tuple[int, Array]] = {}
+    for site in sites:
+        if stream.differs(site.x):
+            _, others = found.get(site.x, (0, np.zeros(site.channels, bool)))
+            found[site.x] = site.axis, others | _kept(site, outcome)
+    return found
 
 
 def _changed(site: Site, stream: TwinStream, outcome: Outcome) -> bool:
@@ -132,10 +133,14 @@ def _kept(site: Site, outcome: Outcome) -> Array:
     return np.ones(site.channels, bool) if gone is None else ~gone
 
 
-def _alive(site: Site, outcome: Outcome, read: Callable[[str], Array]) -> Array:
+def _alive(site: Site, outcome: Outcome, outputs: int) -> Array:
     dead = site.dead(outcome.removed)
-    groups, _, outputs = site.weight.load(_content(site, outcome, read)).shape
-    return np.ones(groups * outputs, bool) if dead is None else ~dead
+    return np.ones(outputs, bool) if dead is None else ~dead
+
+
+def _outputs(weight: Array) -> int:
+    """Return the number of outputs of weights [groups, features, outputs]."""
+    return int(weight.shape[0] * weight.shape[2])
 
 
 def _small(site: Site) -> bool:
@@ -148,7 +153,12 @@ def _single(site: Site) -> bool:
     return site.weight.chain.parameter.dtype == TensorProto.FLOAT
 
 
-def _content(site: Site, outcome: Outcome, read: Callable[[str], Array]) -> Array:
-    key = site.weight.chain.parameter.key
+def _parameters(site: Site) -> list[str]:
+    """Return the keys of a site's weight and of its bias, if that has one."""
+    bias = site.bias.parameter if site.bias is not None else ""
+    return [site.weight.chain.parameter.key, *([bias] if bias else [])]
+
+
+def _content(key: str, outcome: Outcome, read: Callable[[str], Array]) -> Array:
     found = outcome.weights.get(key)
     return read(key) if found is None else found

@@ -19,6 +19,18 @@ _CHUNK = 1 << 19
 """Elements of a block of rows."""
 
 
+def same_pads(missing: int, auto_pad: str) -> tuple[int, int]:
+    """Return the zeros before and after an axis that lacks some, where both sides share them.
+
+    Args:
+        missing: how many it lacks; none if negative.
+        auto_pad: SAME_UPPER or SAME_LOWER.
+    """
+    total = max(0, missing)
+    before = (total + (auto_pad == "SAME_LOWER")) // 2
+    return before, total - before
+
+
 def _coprime(step: int, extents: Sequence[int]) -> int:
     """Return the next step that meets all columns and rows of a grid alike.
 
@@ -136,12 +148,11 @@ class Convolution:
             reach = (size - 1) * self.strides[axis] + 1
             reach += (self.window[axis] - 1) * self.dilations[axis]
             missing = reach - x.shape[2 + axis]
-            if self.pads is not None:
-                before = self.pads[axis][0]
+            if self.pads is None:
+                pads.append(same_pads(missing, self.auto_pad))
             else:
-                total = max(0, missing)
-                before = (total + (self.auto_pad == "SAME_LOWER")) // 2
-            pads.append((before, max(0, missing - before)))
+                before = self.pads[axis][0]
+                pads.append((before, max(0, missing - before)))
         return np.pad(x, [(0, 0), (0, 0), *pads])
 
     def _windows(self, x: np.ndarray, space: tuple[int, ...]) -> np.ndarray:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from onnxprune.analysis import Analysis
+    from onnxprune.core.layout import Layout
+    from onnxprune.rewrite import Rewritten
 
 DEAR = DefaultCosts(copied_per_us=1.0, call_us=1e-3, block=1, unit=1)
 """Copies that take longer than anything else."""
@@ -102,6 +104,20 @@ def removed_at_random(analysis: Analysis, seed: int = 0) -> np.ndarray:
     return analysis.removed_labels(make_plan(analysis, settings))
 
 
+def written_exactly(
+    analysis: Analysis, layout: Layout, folder: Path
+) -> tuple[Rewritten, onnx.ModelProto]:
+    made = rewrite(
+        analysis.proto, analysis.model.array, analysis.deps, layout, copies=analysis.copies
+    )
+    path = folder / "out.onnx"
+    write_model(made.proto, path, source=analysis.model, arrays=made.arrays)
+    assert verify_cut(analysis, layout.removed, path).exact
+    written = onnx.load(path)
+    onnx.checker.check_model(written, full_check=True)
+    return made, written
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_files_are_exact_and_as_heavy_as_counted(forked: Path, tmp_path: Path, seed: int) -> None:
     analysis = expand(analyze_model(forked))
@@ -109,12 +125,7 @@ def test_files_are_exact_and_as_heavy_as_counted(forked: Path, tmp_path: Path, s
     producers = find_producers(deps)
     assert len(producers) == 1
     layout = replace(plain_layout(deps, removed), apart=frozenset(producers))
-    made = rewrite(analysis.proto, analysis.model.array, deps, layout, copies=analysis.copies)
-    path = tmp_path / "out.onnx"
-    write_model(made.proto, path, source=analysis.model, arrays=made.arrays)
-    assert verify_cut(analysis, removed, path).exact
-    written = onnx.load(path)
-    onnx.checker.check_model(written, full_check=True)
+    made, written = written_exactly(analysis, layout, tmp_path)
     assert not made.copies
     assert not producers.keys() & {o for n in written.graph.node for o in n.output}
     more = repeated(deps, layout.cut, layout.apart)
@@ -162,12 +173,7 @@ def test_names_notes_and_shapes_stay_right(
     deps, removed = analysis.deps, removed_at_random(analysis)
     layout = replace(plain_layout(deps, removed), apart=frozenset(find_producers(deps)))
     assert layout.apart
-    made = rewrite(analysis.proto, analysis.model.array, deps, layout, copies=analysis.copies)
-    path = tmp_path / "out.onnx"
-    write_model(made.proto, path, source=analysis.model, arrays=made.arrays)
-    assert verify_cut(analysis, removed, path).exact
-    written = onnx.load(path)
-    onnx.checker.check_model(written, full_check=True)
+    _, written = written_exactly(analysis, layout, tmp_path)
     [first] = [n for n in written.graph.node if n.name == model.graph.node[0].name]
     assert first.doc_string == model.graph.node[0].doc_string
     made_there = {o for n in written.graph.node for o in n.output}
