@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with the stage, and how much of how much is done; zero of zero when a stage begins."""
@@ -42,7 +42,13 @@ class Stages:
         if self._progress is not None:
             self._progress(name, done, total)
 
+    def parts(self, name: str, seconds: Mapping[str, float]) -> None:
+        """Add what the parts of a stage took, as `stage.part`; the stage has timed their sum."""
+        for part, spent in seconds.items():
+            key = f"{name}.{part}"
+            self.seconds[key] = self.seconds.get(key, 0.0) + spent
+
     def all_seconds(self) -> dict[str, float]:
-        """Return seconds by stage, and `total` since the beginning."""
+        """Return seconds by stage and by part of a stage, and `total` since the beginning."""
         total = time.perf_counter() - self._start
         return {k: round(v, 4) for k, v in (*self.seconds.items(), ("total", total))}

@@ -15,8 +15,10 @@ _STAGES = {
     "load": "reading the model",
     "analyze": "finding coupled groups",
     "plan": "choosing what leaves",
+    "calibrate": "choosing and repairing with samples",
     "apply": "writing the model",
     "verify": "comparing with the masked original",
+    "measure": "measuring what is lost",
 }
 
 

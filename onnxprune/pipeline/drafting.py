@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from onnxprune.allocation import Target
@@ -21,7 +22,7 @@ from onnxprune.runtime.inputs import input_specs
 from onnxprune.verification import runnable_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from onnxprune.analysis import Analysis
     from onnxprune.calibration import Source
@@ -89,12 +90,14 @@ class Made:
         draft: the plan and the model it makes.
         weights: content of the file of repaired weights, None when there are none.
         latency: how a target on latency was met, None without one.
+        seconds: time by part of the calibration, that of every attempt included.
     """
 
     analysis: Analysis
     draft: Draft
     weights: bytes | None = None
     latency: Outcome | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 def make(
@@ -126,6 +129,7 @@ def make(
     """
     settings = make_settings(options, samples=samples is not None)
     settings = with_costs(analysis, settings, options)
+    seconds: Counter[str] = Counter()
 
     def carry_out(chosen: Settings) -> Made:
         if samples is None:
@@ -135,8 +139,9 @@ def make(
             analysis, chosen, samples.fit, recovery=recovery, file_name=weights_name,
             progress=progress,
         )  # fmt: skip
+        seconds.update(found.seconds)
         draft = replace(found.draft, costs=chosen.layer_costs)
-        return Made(found.analysis, draft, found.file_content())
+        return Made(found.analysis, draft, found.file_content(), seconds=seconds)
 
     spec, threads = parse_spec(options.get("provider") or "cpu"), options.get("threads", 1)
     align = options.get("align")

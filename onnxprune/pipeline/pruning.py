@@ -109,11 +109,13 @@ def prune(  # noqa: PLR0913  # as the command
     def trial(wanted: PlanOptions) -> Made:
         def draft(choice: Analysis) -> Made:
             with stages.stage("plan" if collected is None else "calibrate") as step:
-                return make(
+                made = make(
                     choice, wanted, collected, recovery=recovery,
                     weights_name=f"{(out.plan or out.path).name}.safetensors",
                     data_name=f"{out.path.name}.data", progress=step,
                 )  # fmt: skip
+            stages.parts("calibrate", made.seconds)
+            return made
 
         def time(made: Made) -> float:
             return predicted_us(made.analysis, made.draft.plan, costs)

@@ -187,6 +187,7 @@ class Calibration:
         *,
         without: Collection[str] = (),
     ) -> None:
+        start = time.perf_counter()
         if not feeds:
             message = "there are no samples"
             raise InvalidConfigError(message, hint="give some with --calibration")
@@ -214,6 +215,7 @@ class Calibration:
         self._removed: list[Removed] = []
         self._dead: frozenset[int] = frozenset()
         self._streams: list[Stream] = []
+        self._lap("samples", start)
 
     def run(self, progress: Progress | None = None) -> Calibrated:
         """Return the plan and the repaired weights."""
@@ -254,8 +256,8 @@ class Calibration:
         start = self._lap("allocation", start)
         outcome, stream = self._walk(candidates, wanted, dense, progress)
         start = self._lap("recovery", start)
-        self._together(outcome, stream)
-        self._lap("joint", start)
+        if self._together(outcome, stream, progress):
+            self._lap("joint", start)
         return self._result(candidates, outcome, allocation)
 
     # ---- residual branches ---------------------------------------------------------------------
@@ -439,14 +441,17 @@ class Calibration:
         )  # fmt: skip
         return walk.run(progress), stream
 
-    def _together(self, outcome: Outcome, stream: TwinStream) -> None:
+    def _together(self, outcome: Outcome, stream: TwinStream, progress: Progress | None) -> bool:
         """Refit all operators together, where that goes with the recovery and is cheap enough."""
         rounds = self._effort.rounds(sum(_size(b) for b in self._batches))
-        if self._recovery == JOINTLY and rounds:
-            improve(
-                self._deps, stream, self._found.sites, outcome, self._read,
-                batches=self._batches, folds=self._folds, rounds=rounds,
-            )  # fmt: skip
+        if self._recovery != JOINTLY or not rounds:
+            return False
+        improve(
+            self._deps, stream, self._found.sites, outcome, self._read,
+            samples=list(zip(self._folds, self._batches, strict=True)), rounds=rounds,
+            progress=progress,
+        )  # fmt: skip
+        return True
 
     def _result(
         self, candidates: Sequence[Candidate], outcome: Outcome, allocation: str

@@ -119,6 +119,7 @@ def refit_jointly(  # noqa: C901 - one method with its parts
     train: Sequence[int],
     held: Sequence[int],
     rounds: int,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Array]:
     """Return better content of what varies, nothing where no step is better on held-back samples.
 
@@ -129,6 +130,7 @@ def refit_jointly(  # noqa: C901 - one method with its parts
         train: batches to fit.
         held: batches that say when to stop.
         rounds: steps at most.
+        progress: called with the steps made, and `rounds`.
     """
 
     def made(change: Vector) -> dict[str, Array]:
@@ -155,7 +157,9 @@ def refit_jointly(  # noqa: C901 - one method with its parts
     error, gradient = at(now)
     pairs: list[tuple[Vector, Vector]] = []
     waited = 0
-    for _ in range(rounds):
+    for number in range(rounds):
+        if progress is not None:
+            progress(number, rounds)
         direction = _direction(gradient, pairs, divided)
         slope = _dot(gradient, direction)
         if slope >= 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from onnxprune.recovery.calibrated import Calibrated, calibrate, repaired_analys
 from onnxprune.recovery.repairs import describe_repairs, load_repairs, serialise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -35,12 +36,14 @@ class RepairedDraft:
         draft: what it is cut to.
         weights: repaired weights by initializer.
         biases: new biases by the output of their node.
+        seconds: time by part of the calibration.
     """
 
     analysis: Analysis
     draft: Draft
     weights: dict[str, np.ndarray] = field(default_factory=dict)
     biases: dict[str, np.ndarray] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     def file_content(self) -> bytes | None:
         """Return the content of the file of repaired weights, None when there are none."""
@@ -75,10 +78,12 @@ def draft_with_samples(
         PlanMismatchError: too many groups cannot follow the cut.
     """
     dropped: dict[str, str] = {}
+    seconds: Counter[str] = Counter()
     while True:
         found = calibrate(
             analysis, settings, feeds, recovery=recovery, without=dropped, progress=progress,
         )  # fmt: skip
+        seconds.update(found.seconds)
         repaired = repaired_analysis(analysis, found)
         plan = _with_repairs(found, file_name)
         plan, _ = with_layout(analysis, plan, settings)
@@ -91,7 +96,7 @@ def draft_with_samples(
             dropped[group] = reason
         else:
             return RepairedDraft(
-                repaired, replace(draft, dropped=dropped), found.weights, found.biases
+                repaired, replace(draft, dropped=dropped), found.weights, found.biases, seconds
             )
 
 

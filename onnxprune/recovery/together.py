@@ -38,9 +38,9 @@ def improve(  # noqa: C901 - sites, values, weights and biases in turn
     outcome: Outcome,
     read: Callable[[str], Array],
     *,
-    batches: Sequence[Mapping[str, Array]],
-    folds: Sequence[int],
+    samples: Sequence[tuple[int, Mapping[str, Array]]],
     rounds: int,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Refit all changed operators together and put the result into an outcome.
 
@@ -50,9 +50,9 @@ def improve(  # noqa: C901 - sites, values, weights and biases in turn
         sites: operators that can be repaired.
         outcome: what leaves and what was repaired; changed where held-back samples gain.
         read: returns the content of a parameter.
-        batches: samples.
-        folds: fold of each batch; half of the first is held back.
+        samples: fold and content of each batch; half of the first fold is held back.
         rounds: steps at most.
+        progress: called with the steps made, and how many there may be.
     """
     nodes = {n.index: n for n in deps.graph.nodes if not n.scope}
     changed = [s for s in sites if _changed(s, stream, outcome)]
@@ -66,9 +66,9 @@ def improve(  # noqa: C901 - sites, values, weights and biases in turn
     for site in varying:
         if site.number not in before:  # nothing repaired follows: what it makes is what counts
             wanted[site.y] = site.target_axis, _alive(site, outcome, _outputs(weights[site.number]))
-    held = [b for b, f in enumerate(folds) if f == 0]
+    held = [number for number, (fold, _) in enumerate(samples) if fold == 0]
     held = held[: max(1, len(held) // 2)]
-    train = [b for b in range(len(batches)) if b not in held]
+    train = [b for b in range(len(samples)) if b not in held]
     if not varying or not wanted or not train:
         return
     biases = dict(stream.biases)
@@ -77,7 +77,7 @@ def improve(  # noqa: C901 - sites, values, weights and biases in turn
             nothing = np.zeros(_outputs(weights[site.number]), np.float32)
             biases.setdefault(site.number, nothing)
     network = Backward(
-        stream.program, nodes, varying, wanted, batches,
+        stream.program, nodes, varying, wanted, [batch for _, batch in samples],
         weights=dict(stream.weights), biases=biases, masks=stream.masks,
     )  # fmt: skip
     varying = network.sites  # those of them that a value depends on
@@ -102,7 +102,9 @@ def improve(  # noqa: C901 - sites, values, weights and biases in turn
                 made[bias_name(site.y)] = biases[site.number] + shift.reshape(-1)
         return made
 
-    best = refit_jointly(network, variables, content, train=train, held=held, rounds=rounds)
+    best = refit_jointly(
+        network, variables, content, train=train, held=held, rounds=rounds, progress=progress
+    )
     named = {bias_name(s.y): s.y for s in varying}
     for key, value in best.items():
         if key in named:

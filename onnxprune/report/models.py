@@ -332,7 +332,7 @@ class PruneReport(Document):
         search: the trials of `max_drop`, null when there was another target.
         latency: how a target on latency was met, null without one.
         notes: what the user should know.
-        seconds: time by stage.
+        seconds: time by stage, by part of one as `stage.part`, and in `total`.
         peak_rss_bytes: largest memory of this process, null where the system does not tell.
     """
 

@@ -257,6 +257,10 @@ def prune_table(report: PruneReport) -> Table:
         low, high = report.latency.ci95
         table.add_row("time of a run", "", f"{low:.3f} to {high:.3f} of the original's", "")
     table.add_row("seconds", "", f"{report.seconds['total']:.2f}", "")
+    for stage, seconds in report.seconds.items():
+        _, dot, part = stage.partition(".")
+        if dot:
+            table.add_row(f"  {part}", "", f"{seconds:.2f}", "")
     return table
 
 

@@ -40,6 +40,9 @@ def pruned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert report.verified is not None
     assert report.verified.exact
     assert report.achieved.macs >= 0.5
+    parts = ("samples", "moments", "scores", "allocation", "recovery", "joint")
+    took = [report.seconds[f"calibrate.{part}"] for part in parts]
+    assert 0 < sum(took) <= report.seconds["calibrate"]
     return folder
 
 
