@@ -14,7 +14,8 @@ from onnxprune import pipeline
 from onnxprune.analysis import analyze_model
 from onnxprune.bench.document import SelfTestEntry
 from onnxprune.core.plan import PrunePlan
-from onnxprune.costs.network import price_network
+from onnxprune.costs.align import Alignment
+from onnxprune.costs.network import layers_of, price_network
 from onnxprune.costs.table import CostTable
 from onnxprune.demo import MODEL
 from onnxprune.errors import InvalidConfigError, ProviderUnavailableError, TargetError
@@ -58,8 +59,10 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
             analysis.deps.graph, analysis.deps.settings[0],
             CostTable(measure=lambda items: [float(i.macs) for i in items]), None,
         )  # fmt: skip
+        steps = dict.fromkeys(layers_of(analysis.deps.graph, analysis.deps.settings[0]), 2)
+        alignment = Alignment(2, "made up", steps)
         profile = SimpleNamespace(subject=SimpleNamespace(dims={}))
-        return latency.Pricing(network, None, profile, 2, "made up")
+        return latency.Pricing(network, None, profile, alignment)
 
     monkeypatch.setattr(latency, "price", price)
     monkeypatch.setattr(latency, "benchmark", made.benchmark)
@@ -173,5 +176,5 @@ def test_pricing_a_network_on_this_machine() -> None:
 
     priced = latency.price(analysis, parse_spec("cpu"))
     assert priced.network.total_us > 0
-    assert priced.align >= 1
-    assert "measured on cpu" in priced.align_source
+    assert priced.alignment.step >= 1
+    assert "measured on cpu" in priced.alignment.source

@@ -65,9 +65,9 @@ def main() -> None:
             documents.append(small.with_suffix(".json"))
             pruned.append(small)
             onnxprune.prune(
-                task.model_path.name, small, ratio=ratio, align=8, calibration=folder / "lines",
-                samples=SAMPLES, metric="example_report:character_accuracy",
-                report=documents[-1],
+                task.model_path.name, small, ratio=ratio, align="auto",
+                calibration=folder / "lines", samples=SAMPLES,
+                metric="example_report:character_accuracy", report=documents[-1],
             )  # fmt: skip
         found = onnxprune.benchmark([task.model_path.name, *pruned], time_budget_s=args.time_budget)
         documents.append(Path("bench.json"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ from onnxprune.errors import TargetError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from onnxprune.core.steps import Candidate, Limits, Scores
+    from onnxprune.core.steps import Candidate, Scores
 
     Measure = Callable[[Sequence[int]], float]
 
@@ -45,8 +45,6 @@ def solve(
     candidates: Sequence[Candidate],
     priorities: Sequence[Scores],
     target: Target,
-    *,
-    limits: Limits,
     remaining: Measure,
 ) -> list[int]:
     """Return how many steps each candidate gives.
@@ -55,7 +53,6 @@ def solve(
         candidates: groups with their steps.
         priorities: priority of every step.
         target: what to reach; for a whole-model metric the fewest steps that reach it are taken.
-        limits: floors and alignment.
         remaining: cost that remains for given numbers of steps, in the unit of the target: a
             fraction of the model, or bytes.
 
@@ -66,13 +63,10 @@ def solve(
 
     def counts(taken: int) -> list[int]:
         found = np.bincount(order[:taken], minlength=len(candidates))
-        return [
-            min(c.limit, limits.clip(c.size, min(int(n), c.limit)))
-            for c, n in zip(candidates, found, strict=True)
-        ]
+        return [c.clip(int(n)) for c, n in zip(candidates, found, strict=True)]
 
     if target.metric == "ratio":
-        return counts_of_ratio(candidates, priorities, target.amount, limits)
+        return counts_of_ratio(candidates, priorities, target.amount)
     goal = target.goal
     if remaining(counts(0)) <= goal:
         return counts(0)
@@ -85,11 +79,43 @@ def solve(
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if remaining(counts(middle)) <= goal else (middle, high)
-    return counts(high)
+    return _finer(candidates, counts(low), counts(high), goal, remaining)
+
+
+def _finer(
+    candidates: Sequence[Candidate],
+    few: Sequence[int],
+    many: list[int],
+    goal: float,
+    remaining: Measure,
+) -> list[int]:
+    """Give back what the last group lost too much, where its alignment is not firm.
+
+    Args:
+        candidates: groups with their steps.
+        few: numbers of steps that miss the goal.
+        many: numbers that meet it, which differ in one group.
+        goal: what may remain.
+        remaining: cost that remains for given numbers of steps.
+    """
+    excess = COARSE * remaining([0] * len(many))
+    for number, candidate in enumerate(candidates):
+        step = candidate.limits.align
+        while few[number] != many[number] and not candidate.limits.firm and step > 1:
+            if goal - remaining(many) <= excess:
+                break
+            step //= 2
+            finer = replace(candidate, limits=replace(candidate.limits, align=step))
+            for count in sorted({finer.clip(n) for n in range(few[number], many[number])}):
+                tried = [*many[:number], count, *many[number + 1 :]]
+                if remaining(tried) <= goal:
+                    many = tried
+                    break
+    return many
 
 
 def counts_of_ratio(
-    candidates: Sequence[Candidate], priorities: Sequence[Scores], ratio: float, limits: Limits
+    candidates: Sequence[Candidate], priorities: Sequence[Scores], ratio: float
 ) -> list[int]:
     """Return the steps below the threshold that takes `ratio` of all steps."""
     everything = np.sort(np.concatenate([*priorities, np.zeros(0)]))
@@ -106,9 +132,7 @@ def counts_of_ratio(
         wanted = int(np.count_nonzero(priority <= threshold))
         if uniform:
             wanted = round(ratio * candidate.size)
-        result.append(
-            min(candidate.limit, limits.clip(candidate.size, min(wanted, candidate.limit)))
-        )
+        result.append(candidate.clip(wanted))
     return result
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from onnxprune.runtime.session import Session
 
 _REMOVE_MACS = 0.7
-_ALIGN = 8
 _BATCH = 64
 _RUNS = 201
 _BUDGET_S = 5.0
@@ -71,7 +70,7 @@ def demo(
         small = output or Path(folder) / "digits-pruned.onnx"
         plan = Path(folder) / "plan.json"
         outcome = pipeline.prune(
-            MODEL, small, remove_macs=_REMOVE_MACS, align=_ALIGN, calibration=CALIBRATION,
+            MODEL, small, remove_macs=_REMOVE_MACS, calibration=CALIBRATION,
             plan_out=plan, report=Path(folder) / "prune.json", metric=_LIMITS["metric"],
             progress=progress,
         )  # fmt: skip

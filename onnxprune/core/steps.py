@@ -8,7 +8,7 @@ allocation.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +25,32 @@ if TYPE_CHECKING:
     Scores = NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a group has to keep.
+
+    Attributes:
+        align: kept steps are a multiple of this where the group is large enough.
+        min_channels: steps every group keeps.
+        max_group_ratio: largest fraction of a group that leaves.
+        firm: whether `align` holds even where a target is overshot for it.
+    """
+
+    align: int = 1
+    min_channels: int = 1
+    max_group_ratio: float = 1.0
+    firm: bool = True
+
+    def clip(self, size: int, removed: int) -> int:
+        """Return the largest permitted number of steps not above `removed`."""
+        most = min(size - max(1, self.min_channels), int(self.max_group_ratio * size + 1e-9))
+        removed = max(0, min(removed, most))
+        if self.align > 1:
+            kept = -(-(size - removed) // self.align) * self.align
+            removed = max(0, size - kept)
+        return removed
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
     """A group with an order of removal.
@@ -37,6 +63,7 @@ class Candidate:
         limit: how many steps may leave at most.
         reason: why none may, "" otherwise.
         size: number of steps the group consists of, those that may not leave included.
+        limits: what the group keeps.
     """
 
     group: Group
@@ -46,6 +73,7 @@ class Candidate:
     limit: int
     reason: str = ""
     size: int = 0
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def steps(self) -> tuple[LabelArray, ...]:
@@ -56,29 +84,9 @@ class Candidate:
         """Return the atoms of the first `count` steps."""
         return self.order[: self.bounds[count]]
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What every group has to keep.
-
-    Attributes:
-        align: kept steps are a multiple of this where the group is large enough.
-        min_channels: steps every group keeps.
-        max_group_ratio: largest fraction of a group that leaves.
-    """
-
-    align: int = 1
-    min_channels: int = 1
-    max_group_ratio: float = 1.0
-
-    def clip(self, size: int, removed: int) -> int:
+    def clip(self, removed: int) -> int:
         """Return the largest permitted number of steps not above `removed`."""
-        most = min(size - max(1, self.min_channels), int(self.max_group_ratio * size + 1e-9))
-        removed = max(0, min(removed, most))
-        if self.align > 1:
-            kept = -(-(size - removed) // self.align) * self.align
-            removed = max(0, size - kept)
-        return removed
+        return min(self.limit, self.limits.clip(self.size, min(removed, self.limit)))
 
 
 def make_candidate(
@@ -117,7 +125,7 @@ def make_candidate(
     return Candidate(
         group, atoms[order], np.concatenate([[0], np.cumsum(kept_sizes)]),
         np.sort(means, kind="stable")[keep], limit, "" if limit else "its floor is reached",
-        total,
+        total, limits,
     )  # fmt: skip
 
 

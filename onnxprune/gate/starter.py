@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["starting_config"]
 
 _TARGETS: Final = (0.3, 0.2, 0.1, 0.05)
-_ALIGN: Final = 8
 _SLACK: Final = 0.03
 _NO_SLOWER: Final = 1.05
 _BUDGET_S: Final = 5.0
@@ -85,7 +84,7 @@ def _try_plan(analysis: Analysis) -> tuple[float | None, PrunePlan | None]:
     """Return the largest usual target that the model allows, and a plan for it."""
     for target in _TARGETS:
         try:
-            return target, pipeline.plan(analysis, remove_macs=target, align=_ALIGN)
+            return target, pipeline.plan(analysis, remove_macs=target)
         except (NothingToPruneError, TargetError):
             continue
     return None, None
@@ -140,7 +139,7 @@ def _how_to_prune(looked: _Looked, name: str) -> list[str]:
     return [
         f"The limits fit what this makes ({looked.target:.0%} of the multiply-accumulates leave):",
         f"  onnxprune prune {printable(name)} -o pruned.onnx --plan-out plan.json \\",
-        f"      --remove-macs {looked.target} --align {_ALIGN}",
+        f"      --remove-macs {looked.target}",
     ]
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from onnxprune.analysis.expansion import couple, expand
 from onnxprune.errors import NothingToPruneError
+from onnxprune.pipeline.alignment import find_alignment
 from onnxprune.pipeline.copycosts import measured_costs
 from onnxprune.pipeline.drop import measure_drop
 from onnxprune.planning.segments import CLEARLY, choose_forks
@@ -47,7 +48,9 @@ def couplings(
     if judged:
         return [analysis, free] if free.forks else [analysis]
     costs, _ = measured_costs(free, options)
-    values = choose_forks(free, settings.target, step=settings.limits.align, costs=costs)
+    found = find_alignment(analysis, settings, options)
+    step = settings.limits.align if found is None else found.step
+    values = choose_forks(free, settings.target, step=step, costs=costs)
     return [expand(analysis, values=values) if values else analysis]
 
 

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 
 from onnxprune.allocation import Target
 from onnxprune.calibration import DEFAULT_SAMPLES, Entry, SampleSet, collect_samples
-from onnxprune.costs.align import choose_alignment
-from onnxprune.costs.collect import look_up
-from onnxprune.costs.network import layers_of
 from onnxprune.errors import InvalidConfigError, NothingToPruneError, TargetError, printable
+from onnxprune.pipeline.alignment import find_alignment, with_alignment
 from onnxprune.pipeline.copycosts import with_costs
 from onnxprune.planning.options import make_settings
 from onnxprune.planning.plans import described, estimated_size, file_size, make_draft
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from onnxprune.planning.options import PlanOptions
     from onnxprune.planning.plans import Draft
     from onnxprune.planning.selection import Settings
-    from onnxprune.providers.spec import ProviderSpec
 
     Progress = Callable[[int, int], None]
 
@@ -154,15 +151,25 @@ def make(
             auto_align=align in (None, "auto"), progress=progress,
         )  # fmt: skip
         return replace(made, latency=outcome)
-    if align == "auto":
-        settings = _aligned(analysis, settings, spec, threads)
     size = analysis.model.size_bytes
     if settings.target.metric == "bytes" and size <= settings.target.amount:
         message = f"'{printable(analysis.model.path)}' has {size} bytes, which is within the target"
         raise NothingToPruneError(message, hint="ask for fewer bytes")
-    if settings.target.metric == "bytes":
-        return _small_enough(carry_out, settings, data_name)
-    return carry_out(settings)
+
+    def meet(chosen: Settings) -> Made:
+        if chosen.target.metric == "bytes":
+            return _small_enough(carry_out, chosen, data_name)
+        return carry_out(chosen)
+
+    aligned = find_alignment(analysis, settings, options)
+    if aligned is None:
+        return meet(settings)
+    try:
+        return meet(with_alignment(analysis, settings, aligned))
+    except (TargetError, NothingToPruneError):
+        if align == "auto" or aligned.step == 1:
+            raise
+    return meet(settings)  # nobody asked for steps, and they keep the target out of reach
 
 
 def _small_enough(
@@ -188,12 +195,3 @@ def _small_enough(
         extra = max(extra, wanted + excess - size)
     message = f"no choice brings the file to {wanted:.0f} bytes: {excess:.0f} too many remain"
     raise TargetError(message, hint="lower the target a little")
-
-
-def _aligned(analysis: Analysis, settings: Settings, spec: ProviderSpec, threads: int) -> Settings:
-    """Return the settings with the step of channels that pays on a provider."""
-    layers = layers_of(analysis.deps.graph, analysis.deps.settings[0]).values()
-    known = look_up(spec, threads)
-    found = choose_alignment(layers, known.table if known else None, spec)
-    limits = replace(settings.limits, align=found.step)
-    return replace(settings, limits=limits, align_source=found.source)

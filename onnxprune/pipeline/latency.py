@@ -19,11 +19,12 @@ from onnxprune.bench.profile import Profile, profile_model
 from onnxprune.bench.protocol import Protocol
 from onnxprune.bench.run import benchmark
 from onnxprune.core.shapes import concretize
-from onnxprune.costs.align import choose_alignment
+from onnxprune.costs.align import Alignment, choose_alignment
 from onnxprune.costs.collect import Collection, identity_of, open_collection
 from onnxprune.costs.network import NetworkCosts, layers_of, price_network
 from onnxprune.errors import ProviderUnavailableError, TargetError
 from onnxprune.io import write_model
+from onnxprune.pipeline.alignment import with_alignment
 from onnxprune.planning.plans import stamp
 from onnxprune.planning.selection import make_candidates, score_context
 from onnxprune.report.models import LatencyEntry, LatencyRound
@@ -81,8 +82,7 @@ class Pricing:
     network: NetworkCosts
     collection: Collection
     profile: Profile
-    align: int
-    align_source: str
+    alignment: Alignment
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +162,9 @@ def price(
     collection = open_collection(spec, identity, progress=progress)
     graph = analysis.deps.graph
     [shapes] = concretize(graph, analysis.model.array, [profile.subject.dims])
-    alignment = choose_alignment(layers_of(graph, shapes).values(), collection.table, spec)
+    alignment = choose_alignment(layers_of(graph, shapes), collection.table, spec)
     network = price_network(graph, shapes, collection.table, profile.node_us)
-    return Pricing(network, collection, profile, alignment.step, alignment.source)
+    return Pricing(network, collection, profile, alignment)
 
 
 def aim_at(
@@ -193,10 +193,7 @@ def aim_at(
     """
     priced = price(analysis, aim.spec, threads=aim.threads, progress=progress)
     if auto_align:
-        settings = replace(
-            settings, limits=replace(settings.limits, align=priced.align),
-            align_source=priced.align_source,
-        )  # fmt: skip
+        settings = with_alignment(analysis, settings, priced.alignment)
     search = _Search(analysis, aim, replace(settings, costs=priced.network), priced, make)
     draft, chosen = search.run()
     plan = draft.draft.plan
@@ -289,9 +286,10 @@ class _Search:
         """Correct the prediction, and leave room for the interval."""
         self.priced.network.factor *= found.ratio / found.predicted
         spread = found.high / found.ratio
-        if not found.trusted or spread > 1.0 + _SLACK / 2:
+        wide = not found.trusted or spread > 1.0 + _SLACK / 2
+        if wide and self.budget_s < _MOST_BUDGET_S:
             self.budget_s = min(_MOST_BUDGET_S, 2 * self.budget_s)
-            spread = min(spread, 1.0 + _SLACK)
+            spread = min(spread, 1.0 + _SLACK)  # more time makes it narrower
         return self.aim.ratio / spread * _MARGIN
 
     def _measure(self, draft: Made) -> ComparisonEntry:

@@ -21,6 +21,7 @@ from onnxprune.core.labels import UnionFind
 from onnxprune.core.symmetry import find_streams
 from onnxprune.costs import DefaultCosts
 from onnxprune.criteria import ScoreContext, find_criterion
+from onnxprune.planning.alignment import eased
 from onnxprune.planning.edges import find_edges
 from onnxprune.planning.latency import LatencyModel
 from onnxprune.planning.padding import Padding
@@ -286,7 +287,8 @@ class Trial:
         for number, unit in enumerate(units):
             mine = share if count is None or number < count else others
             size = len(unit.ends) - 1
-            kept = min(size, -(-(size - int(mine * size)) // self._step) * self._step)
+            step = eased(self._step, size)
+            kept = min(size, -(-(size - int(mine * size)) // step) * step)
             found.append(unit.atoms[: unit.ends[size - kept]])
         return np.concatenate(found)
 

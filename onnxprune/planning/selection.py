@@ -12,6 +12,7 @@ from onnxprune.core.plan import PlanGroup, PlanSlice, PrunePlan
 from onnxprune.core.steps import Candidate, Limits, make_candidate
 from onnxprune.criteria import ScoreContext, find_criterion
 from onnxprune.errors import InvalidModelError, NothingToPruneError, printable
+from onnxprune.planning.alignment import limits_of
 from onnxprune.planning.patterns import select
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Settings:
         coupling: whether consumers of one value lose the same channels.
         max_copies: most copies of channels that may be added, None for as many as pay.
         costs: what the network takes on a provider, for a target on latency.
+        steps: the provider's step by label set, None where the step of `limits` is for all.
         align_source: where the alignment is known from, "" when it was given.
         layer_costs: what layers and copies take, to lay out unconstrained plans; None to estimate.
         costs_source: where that is known from.
@@ -64,6 +66,7 @@ class Settings:
     coupling: str = "constrained"
     max_copies: int | None = None
     costs: NetworkCosts | None = None
+    steps: NDArray[np.int64] | None = field(default=None, compare=False)
     align_source: str = ""
     layer_costs: LayerCosts | None = None
     costs_source: str = ""
@@ -102,9 +105,7 @@ def make_plan(
         return what_remains(analysis, settings, flags(counts))
 
     priorities = allocation(AllocationContext(candidates, remaining, settings.target.goal))
-    counts = solve(
-        candidates, priorities, settings.target, limits=settings.limits, remaining=remaining
-    )
+    counts = solve(candidates, priorities, settings.target, remaining)
     counts = _keep_sites(analysis, candidates, counts, flags)
     if not any(counts):
         message = "nothing was removed: every group is at its floor for this target"
@@ -190,9 +191,8 @@ def make_candidates(
             names = ", ".join(printable(s.parameter) for s in group.slices[:3])
             message = f"weights of group {group.id} ({names}) hold NaN or infinity"
             raise InvalidModelError(message, hint="check the export")
-        candidates.append(
-            make_candidate(analysis.deps, group, scores, analysis.sites, settings.limits)
-        )
+        limits = limits_of(analysis.deps, settings.limits, settings.steps, group)
+        candidates.append(make_candidate(analysis.deps, group, scores, analysis.sites, limits))
     usable = [c for c in candidates if c.limit]
     if not usable:
         raise NothingToPruneError(_why_nothing(analysis, candidates, settings))

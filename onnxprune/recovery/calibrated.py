@@ -23,6 +23,7 @@ from onnxprune.core.shapes import concretize
 from onnxprune.core.steps import Candidate, make_candidate
 from onnxprune.criteria import find_criterion
 from onnxprune.errors import InvalidConfigError, NothingToPruneError
+from onnxprune.planning.alignment import limits_of
 from onnxprune.planning.selection import (
     Settings,
     choose_groups,
@@ -45,7 +46,7 @@ from onnxprune.recovery.probe_network import Network
 from onnxprune.recovery.registry import NONE, RECOVERIES
 from onnxprune.recovery.repair import Settings as RepairSettings
 from onnxprune.recovery.sites import Site, find_sites
-from onnxprune.recovery.streams import Stream, shared_streams
+from onnxprune.recovery.streams import Stream, shared_streams, whole_steps
 from onnxprune.recovery.together import JOINTLY, improve
 from onnxprune.rewrite.repaired import with_repairs
 from onnxprune.runtime.batches import single_samples
@@ -289,8 +290,7 @@ class Calibration:
         branches = thinner.branches
         damages = {b: thinner.damage([b]) for b in branches}
         offers = [
-            offer(curve, candidate, self._settings.limits.clip)
-            for curve, candidate in zip(curves, candidates, strict=True)
+            offer(curve, candidate) for curve, candidate in zip(curves, candidates, strict=True)
         ]
         offers += [Offer((0, 1), (0.0, damages[b])) for b in branches]
 
@@ -325,12 +325,15 @@ class Calibration:
         wanted = {c.group.id: n for c, n in zip(candidates, counts, strict=True)}
         if not self._streams:
             return wanted
-        flags, clip = self._flags(candidates, counts), self._settings.limits.clip
-        for c in candidates:
-            if not c.group.balances:
-                total = int(np.count_nonzero(flags[c.group.atoms]))
-                wanted[c.group.id] = min(c.limit, clip(c.size, total))
-        return wanted
+        plain = [c for c in candidates if not c.group.balances]
+        balanced = [c.atoms(wanted[c.group.id]) for c in candidates if c.group.balances]
+
+        def remaining(atoms: NDArray[np.int64]) -> float:
+            removed = self._analysis.deps.removed_labels(np.concatenate([atoms, *balanced]))
+            return what_remains(self._analysis, self._settings, removed, self._dead)
+
+        flags, goal = self._flags(candidates, counts), self._settings.target.goal
+        return wanted | whole_steps(plain, flags, remaining, goal)
 
     def _dense(self, *, everywhere: bool) -> dict[int, list[Moments]]:
         """Return moments on the original network of all consumers, or of all but first ones."""
@@ -370,9 +373,10 @@ class Calibration:
         criterion = self._criterion
         if criterion.name == "obs" and not scores.any():  # samples say nothing about it
             criterion = find_criterion(_WITHOUT_EVIDENCE, samples=True)
+        deps, settings = self._analysis.deps, self._settings
         return make_candidate(
-            self._analysis.deps, group, criterion(self._context, group),
-            self._analysis.sites, self._settings.limits,
+            deps, group, criterion(self._context, group), self._analysis.sites,
+            limits_of(deps, settings.limits, settings.steps, group),
         )  # fmt: skip
 
     def _few_batches(self) -> list[dict[str, Array]]:
@@ -392,7 +396,7 @@ class Calibration:
     def _counts(
         self, allocation: str, curves: Sequence[Curve], candidates: Sequence[Candidate]
     ) -> list[int]:
-        analysis, target, limits = self._analysis, self._settings.target, self._settings.limits
+        analysis, target = self._analysis, self._settings.target
 
         def remaining(counts: Sequence[int]) -> float:
             return what_remains(
@@ -401,14 +405,14 @@ class Calibration:
 
         def offers() -> list[Offer]:
             pairs = zip(curves, candidates, strict=True)
-            return [offer(curve, candidate, limits.clip) for curve, candidate in pairs]
+            return [offer(curve, candidate) for curve, candidate in pairs]
 
         context = AllocationContext(
             candidates, remaining, target.goal,
             lambda atoms: self._label_gates().distortion(atoms), offers,
         )  # fmt: skip
         priorities = find_allocation(allocation, samples=True)(context)
-        return solve(candidates, priorities, target, limits=limits, remaining=remaining)
+        return solve(candidates, priorities, target, remaining)
 
     def _walk(
         self,

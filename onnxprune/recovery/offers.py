@@ -10,8 +10,6 @@ from onnxprune.allocation.knapsack import Offer
 from onnxprune.recovery.curves import Curve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from onnxprune.core.groups import Group
     from onnxprune.core.steps import Candidate
 
@@ -24,15 +22,13 @@ def flat_curve(group: Group) -> Curve:
     return Curve(group, counts, np.zeros(len(counts)), np.zeros(group.size))
 
 
-def offer(curve: Curve, candidate: Candidate, clip: Callable[[int, int], int]) -> Offer:
+def offer(curve: Curve, candidate: Candidate) -> Offer:
     """Return levels of a group in steps, with the damage its curve expects.
 
     Args:
         curve: the curve of the group.
         candidate: the group with its steps.
-        clip: returns the largest permitted number of steps for a size and a wanted number.
     """
-    total = candidate.size
     wanted = {round(f * candidate.limit) for f in np.linspace(0, 1, _LEVELS)}
-    counts = sorted({0, *(min(candidate.limit, clip(total, n)) for n in wanted)})
+    counts = sorted({0, *map(candidate.clip, wanted)})
     return Offer(tuple(counts), tuple(curve.at(len(candidate.atoms(n))) for n in counts))

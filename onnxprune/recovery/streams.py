@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
     from onnxprune.core.dependencies import Dependencies
     from onnxprune.core.groups import Group
     from onnxprune.core.hierarchy import Hierarchy
     from onnxprune.core.labels import LabelArray
+    from onnxprune.core.steps import Candidate
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +61,47 @@ def shared_streams(deps: Dependencies, groups: Sequence[Group]) -> list[Stream]:
         if free[takes > 0].all():
             found.append(Stream(group, takes))
     return sorted(found, key=lambda s: -int(np.count_nonzero(s.takes)))
+
+
+def whole_steps(
+    candidates: Sequence[Candidate],
+    leaving: NDArray[np.bool_],
+    remaining: Callable[[LabelArray], float],
+    goal: float,
+) -> dict[str, int]:
+    """Return how many atoms groups lose so that they keep multiples of their steps.
+
+    What a consumer loses with its stream and what it drops itself add up to any number. As many as
+    meet the goal go up to the next multiple, those first that are nearest to it, and all others
+    down.
+
+    Args:
+        candidates: groups without balances, with their steps.
+        leaving: flag per label: what leaves so far.
+        remaining: cost that remains without some atoms.
+        goal: what may remain.
+    """
+    totals = [int(np.count_nonzero(leaving[c.group.atoms])) for c in candidates]
+    pairs = list(zip(candidates, totals, strict=True))
+    low = np.array([c.clip(n) for c, n in pairs])
+    high = np.array([c.clip(n + (c.size - n) % c.limits.align) for c, n in pairs])
+    ordered = [np.concatenate([a[leaving[a]], a[~leaving[a]]]) for a in (c.order for c, _ in pairs)]
+    order = np.argsort((low - totals) / np.maximum(high - low, 1), kind="stable")
+
+    def counts(raised: int) -> NDArray[np.int64]:
+        found = low.copy()
+        found[order[:raised]] = high[order[:raised]]
+        return found
+
+    def misses(raised: int) -> bool:
+        atoms = [a[:n] for a, n in zip(ordered, counts(raised).tolist(), strict=True)]
+        return remaining(np.concatenate(atoms)) > goal
+
+    few, many = -1, len(order)
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (middle, many) if misses(middle) else (few, middle)
+    return {c.group.id: int(n) for c, n in zip(candidates, counts(many), strict=True)}
 
 
 def _takes(hierarchy: Hierarchy, atoms: LabelArray) -> LabelArray:

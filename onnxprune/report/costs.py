@@ -114,7 +114,7 @@ def calibrate(
         graph = analysis.deps.graph
         [shapes] = concretize(graph, analysis.model.array, [profile.subject.dims])
         layers = layers_of(graph, shapes)
-        alignment = choose_alignment(layers.values(), collection.table, spec)
+        alignment = choose_alignment(layers, collection.table, spec)
         network = price_network(graph, shapes, collection.table, profile.node_us)
         free = expand(analysis)
         if free.forks:

@@ -326,6 +326,8 @@ class PruneReport(Document):
         dropped: groups that were left out because a node cannot follow, with the reason.
         verified: null when verification was skipped.
         copies: what unconstrained pruning added, null otherwise.
+        predicted_us: predicted time of a run on the CPU provider in microseconds, of the `original`
+            and as `written`; empty where it is not known.
         layers: what became of each layer, in the order of the graph.
         fidelity: outputs against the original's on samples that were held back, null without any.
         metric: the user's metric before and after, null without one.
@@ -352,6 +354,7 @@ class PruneReport(Document):
     dropped: dict[str, str]
     verified: Verified | None
     copies: CopiesMade | None = None
+    predicted_us: dict[str, float] = Field(default_factory=dict)
     layers: list[LayerEntry] = Field(default_factory=list)
     fidelity: Fidelity | None = None
     metric: MetricChange | None = None

@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING
 from onnxprune.allocation.solve import COARSE
 from onnxprune.core.apart import repeated
 from onnxprune.core.branches import dead_nodes
+from onnxprune.core.steps import Limits
+from onnxprune.costs.align import choose_alignment
+from onnxprune.costs.network import layers_of
 from onnxprune.fidelity import Judgement
+from onnxprune.planning.alignment import limits_of, steps_of_sets
 from onnxprune.planning.edges import find_edges
-from onnxprune.planning.predictions import predict
+from onnxprune.planning.predictions import before_and_after, predict
+from onnxprune.providers.spec import parse_spec
 from onnxprune.report.analysis import count_nodes, count_params
 from onnxprune.report.frozen import frozen_entries
 from onnxprune.report.layers import layer_entries
@@ -34,6 +39,9 @@ if TYPE_CHECKING:
     from onnxprune.io import Written
     from onnxprune.planning.plans import Draft
     from onnxprune.verification import Verification
+
+_SLOW = 0.9
+"""Share of the original's predicted time from which a pruned network is hardly faster."""
 
 _FLAGS = {
     "ratio": "ratio",
@@ -90,6 +98,7 @@ def report_pruning(  # noqa: PLR0913  # everything that a report holds
         macs=_removed(source.macs, target.macs),
         bytes=_removed(source.bytes, target.bytes),
     )
+    predicted_us = before_and_after(analysis, plan, draft.costs)
     return PruneReport(
         input=source,
         output=target,
@@ -105,11 +114,16 @@ def report_pruning(  # noqa: PLR0913  # everything that a report holds
         dropped=dict(draft.dropped),
         verified=None if verification is None else verified(verification),
         copies=None if analysis.coupling == "constrained" else copies_made(analysis, draft),
+        predicted_us=predicted_us,
         layers=layer_entries(analysis, draft.cut, dead, apart),
         fidelity=judged.fidelity,
         metric=judged.metric,
         search=judged.search,
-        notes=[*notes, *_notes(analysis, plan, achieved, draft.dropped), *_alignment(plan)],
+        notes=[
+            *notes,
+            *_notes(analysis, plan, achieved, draft.dropped),
+            *_alignment(analysis, plan, predicted_us),
+        ],
         latency=latency,
         seconds=dict(seconds),
         peak_rss_bytes=peak_rss_bytes(),
@@ -176,11 +190,29 @@ def _listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
-def _alignment(plan: PrunePlan) -> list[str]:
-    source = plan.settings.get("align_source")
-    if not source:
+def _alignment(analysis: Analysis, plan: PrunePlan, times: Mapping[str, float]) -> list[str]:
+    """Say in which steps channels were kept, or that steps would make the network faster."""
+    source, step = plan.settings.get("align_source"), plan.settings.get("align", 1)
+    if source:
+        return [f"channels are kept in steps of up to {step}: {source}"]
+    if step > 1 or not times or times["written"] < _SLOW * times["original"]:
         return []
-    return [f"channels are kept in steps of {plan.settings.get('align', 1)}: {source}"]
+    deps = analysis.deps
+    found = choose_alignment(layers_of(deps.graph, deps.settings[0]), None, parse_spec("cpu"))
+    steps, lost = steps_of_sets(deps, found.steps), {g.id: g.removed for g in plan.groups}
+    if not any(
+        (group.size - len(lost[group.id])) % limits_of(deps, Limits(), steps, group).align
+        for group in deps.groups
+        if group.id in lost
+    ):
+        return []
+    share = times["written"] / times["original"]
+    note = (
+        f"predicted to take {share:.2f} of the original's time on the CPU provider, whose "
+        f"convolutions want multiples of {found.step} channels, at least of 4: --align auto keeps "
+        "to them"
+    )
+    return [note]
 
 
 def _notes(

@@ -252,6 +252,9 @@ def prune_table(report: PruneReport) -> Table:
         table.add_row("bytes copied", "", count(copies.bytes), avoided)
         if copies.predicted_us:
             table.add_row("time, predicted", *predicted(copies.predicted_us))
+    elif report.predicted_us:
+        before, after = report.predicted_us["original"], report.predicted_us["written"]
+        table.add_row("time on CPU, predicted", "1", f"{after / before:.2f}", change(before, after))
     table.add_row("verified", "", verdict(report), "")
     if report.latency is not None:
         low, high = report.latency.ci95

@@ -162,31 +162,40 @@ def open_segment(  # noqa: C901 - where a value comes from has many cases
     sparse: list[onnx.SparseTensorProto] = []
     fed: dict[str, Array] = {}
     masked = _by_place(masks)
+
+    def bring(name: str) -> None:
+        if name in made or name in initializers or name in fed:
+            return
+        if name in like:
+            outside.setdefault(name)
+            return
+        constant = program.constant(name)
+        if name not in weights and constant is not None and program.weight(name) is None:
+            nodes.append(constant)
+            made.add(name)
+            return
+        found = program.sparse(name)
+        if found is not None:
+            sparse.append(found)
+            made.add(name)
+            return
+        array = _array(program, name, weights)
+        if array is None:
+            outside.setdefault(name)
+        elif array.nbytes >= _FED_FROM:
+            fed[name] = array
+        else:
+            initializers[name] = _tensor(program, name, array)
+
+    for name in wanted:
+        if program.is_weight(name):
+            bring(name)
     for number in numbers:
         step = program.steps[number]
+        if step.writes and program.constant(step.writes[0]) is not None:
+            continue  # brought where it is read
         for name in step.reads:
-            if name in made or name in initializers or name in fed:
-                continue
-            if name in like:
-                outside.setdefault(name)
-                continue
-            constant = program.constant(name)
-            if name not in weights and constant is not None and program.weight(name) is None:
-                nodes.append(constant)
-                made.add(name)
-                continue
-            found = program.sparse(name)
-            if found is not None:
-                sparse.append(found)
-                made.add(name)
-                continue
-            array = _array(program, name, weights)
-            if array is None:
-                outside.setdefault(name)
-            elif array.nbytes >= _FED_FROM:
-                fed[name] = array
-            else:
-                initializers[name] = _tensor(program, name, array)
+            bring(name)
         added, extra = _rewired(step.proto, number, masked, biases)
         nodes += added
         for name, array in extra.items():

@@ -216,7 +216,7 @@ class AllocationConformance:
         priorities = find_allocation(self.name, samples=False)(context)
         counts = solve(
             context.candidates, priorities, Target("params", context.goal),
-            limits=Limits(), remaining=context.remaining,
+            context.remaining,
         )  # fmt: skip
         assert context.remaining(counts) <= context.goal
         assert all(n <= c.limit for n, c in zip(counts, context.candidates, strict=True))

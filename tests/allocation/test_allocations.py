@@ -18,7 +18,7 @@ from onnxprune.allocation import (
     solve,
 )
 from onnxprune.allocation.knapsack import Offer
-from onnxprune.core.steps import Candidate, Limits
+from onnxprune.core.steps import Candidate
 from onnxprune.errors import InvalidConfigError, PluginError
 
 
@@ -99,9 +99,7 @@ def test_priorities_rise_and_meet_the_target(groups, name, data):
         assert len(mine) == len(candidate_.scores)
         assert (np.diff(mine) >= 0).all()
         assert np.isfinite(mine).all()
-    counts = solve(
-        network.candidates, priorities, target, limits=Limits(), remaining=network.remaining
-    )
+    counts = solve(network.candidates, priorities, target, network.remaining)
     assert network.remaining(counts) <= target.goal + 1e-9
     assert all(n <= c.limit for n, c in zip(counts, network.candidates, strict=True))
 
@@ -112,7 +110,7 @@ def test_lamp_spares_a_narrow_group_that_a_threshold_empties():
     for name in ("global", "lamp"):
         priorities = ALLOCATIONS[name](network.context(goal=0.5))
         counts[name] = solve(
-            network.candidates, priorities, Target("params", 0.5), limits=Limits(),
+            network.candidates, priorities, Target("params", 0.5),
             remaining=network.remaining,
         )  # fmt: skip
     assert counts["global"][0] == 1

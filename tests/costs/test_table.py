@@ -218,11 +218,11 @@ def test_measurements_reach_the_cache(tmp_path: Path) -> None:
     ],
 )
 def test_alignment_without_measurements(name: str, step: int, said: str) -> None:
-    found = choose_alignment([LAYER], None, parse_spec(name))
+    found = choose_alignment({"layer": LAYER}, None, parse_spec(name))
     assert said in found.source
-    assert found.step == step
+    assert (found.step, found.steps) == (step, {"layer": step})
 
 
 def test_alignment_that_was_measured() -> None:
-    found = choose_alignment([LAYER], CostTable(measure=blocked(8)), parse_spec("cpu"))
+    found = choose_alignment({"layer": LAYER}, CostTable(measure=blocked(8)), parse_spec("cpu"))
     assert (found.step, found.source) == (8, "measured on cpu (Conv float32)")

@@ -28,7 +28,7 @@ def _unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_it_proposes_is_kept_to(pair: Path, cli: Callable) -> None:
     assert cli("init", "model.onnx").code == 0
     text = (pair / "onnxprune.toml").read_text()
-    [command] = re.findall(r"#   (onnxprune prune .*?--align \d+)", text, re.DOTALL)
+    [command] = re.findall(r"#   (onnxprune prune .*?--remove-macs [.\d]+)", text, re.DOTALL)
     words = shlex.split(command.replace("\\\n#", " "))[1:]
     words[words.index("--plan-out") + 1] = "other.json"
     assert cli(*words).code == 0

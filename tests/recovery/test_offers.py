@@ -19,7 +19,7 @@ def test_every_level_keeps_the_alignment(align: int) -> None:
         candidate = make_candidate(
             analysis.deps, group, np.zeros(group.size), analysis.sites, limits
         )
-        counts = offer(flat_curve(group), candidate, limits.clip).counts
+        counts = offer(flat_curve(group), candidate).counts
         assert all((candidate.size - count) % align == 0 for count in counts[1:])
         assert counts[0] == 0
         assert counts[-1] == candidate.limit

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from onnxprune.analysis import analyze_model
 from onnxprune.io import write_model
+from onnxprune.io.skeleton import MIN_PAYLOAD
 from onnxprune.rewrite.mask import masked_model
 from onnxprune.runtime.gates import GatedNetwork, LabelGates, distortion
 from onnxprune.runtime.segment import Mask, Program
@@ -61,6 +63,38 @@ def test_gates_equal_the_masked_model(name, tmp_path):
         assert expected > 1e-6
         assert gates.distortion(atoms) == pytest.approx(expected, rel=1e-3)
     assert gates.distortion(np.zeros(0, np.int64)) == 0.0
+
+
+def test_weights_in_constant_nodes_are_read(tmp_path):
+    rng = np.random.default_rng(0)
+    shapes = {"a": (24, 3, 3, 3), "b": (16, 24, 1, 1), "c": (300,)}
+    weights = {n: rng.normal(size=s).astype(np.float32) for n, s in shapes.items()}
+    assert all(w.nbytes > MIN_PAYLOAD for w in weights.values())  # they leave the skeleton
+    nodes = [
+        helper.make_node("Constant", [], [name], value=numpy_helper.from_array(weight))
+        for name, weight in weights.items()
+    ]
+    nodes += [helper.make_node("Conv", ["x", "a"], ["h"]), helper.make_node("Relu", ["h"], ["r"])]
+    nodes += [helper.make_node("Conv", ["r", "b"], ["y"])]
+    kind = onnx.TensorProto.FLOAT
+    outputs = {"y": (1, 16, 4, 4), "c": shapes["c"]}
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", kind, (1, 3, 6, 6))],
+        [helper.make_tensor_value_info(n, kind, shape) for n, shape in outputs.items()],
+    )  # fmt: skip
+    opset = [helper.make_opsetid("", 17)]
+    path = tmp_path / "model.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+    analysis = analyze_model(path)
+    feed = {"x": rng.normal(size=(1, 3, 6, 6)).astype(np.float32)}
+    gates = LabelGates(Program(analysis.proto, analysis.model.array), analysis.deps, [feed])
+    [group] = analysis.deps.groups
+    assert gates.distortion(group.atoms[:1]) > 1e-6
+    network = GatedNetwork(Program(analysis.proto, analysis.model.array), [], [feed])
+    [found] = network.run({})
+    expected = run_outputs(open_session(path, optimize=False), feed)
+    for name, [array] in expected.items():
+        np.testing.assert_allclose(found[name], array, atol=1e-4)
 
 
 def test_a_scalar_turns_a_branch_off(tmp_path):
