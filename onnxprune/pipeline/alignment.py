@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from onnxprune.costs.align import choose_alignment
 from onnxprune.costs.collect import look_up
 from onnxprune.costs.network import layers_of
-from onnxprune.planning.alignment import steps_of_sets
+from onnxprune.planning.steps import find_steps
 from onnxprune.providers.spec import parse_spec
 
 if TYPE_CHECKING:
@@ -53,5 +53,5 @@ def with_alignment(analysis: Analysis, settings: Settings, found: Alignment) -> 
         return settings
     return replace(
         settings, limits=replace(settings.limits, align=found.step), align_source=found.source,
-        steps=steps_of_sets(analysis.deps, found.steps),
+        steps=find_steps(analysis.deps, found.steps),
     )  # fmt: skip

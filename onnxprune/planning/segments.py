@@ -21,11 +21,11 @@ from onnxprune.core.labels import UnionFind
 from onnxprune.core.symmetry import find_streams
 from onnxprune.costs import DefaultCosts
 from onnxprune.criteria import ScoreContext, find_criterion
-from onnxprune.planning.alignment import eased
 from onnxprune.planning.edges import find_edges
 from onnxprune.planning.latency import LatencyModel
 from onnxprune.planning.padding import Padding
 from onnxprune.planning.selection import Settings, what_remains
+from onnxprune.planning.steps import eased
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -12,8 +12,9 @@ from onnxprune.core.plan import PlanGroup, PlanSlice, PrunePlan
 from onnxprune.core.steps import Candidate, Limits, make_candidate
 from onnxprune.criteria import ScoreContext, find_criterion
 from onnxprune.errors import InvalidModelError, NothingToPruneError, printable
-from onnxprune.planning.alignment import limits_of
 from onnxprune.planning.patterns import select
+from onnxprune.planning.steps import limits_of
+from onnxprune.planning.variants import best_variant
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from onnxprune.core.groups import Group, ParameterSlice
     from onnxprune.costs import LayerCosts
     from onnxprune.costs.network import NetworkCosts
+    from onnxprune.planning.steps import Steps
 
 DEFAULT_ALLOCATION = "uniform"
 """Allocation without samples: magnitudes do not tell which group can spare more than another."""
@@ -48,7 +50,7 @@ class Settings:
         coupling: whether consumers of one value lose the same channels.
         max_copies: most copies of channels that may be added, None for as many as pay.
         costs: what the network takes on a provider, for a target on latency.
-        steps: the provider's step by label set, None where the step of `limits` is for all.
+        steps: the provider's steps, None where the step of `limits` is for all.
         align_source: where the alignment is known from, "" when it was given.
         layer_costs: what layers and copies take, to lay out unconstrained plans; None to estimate.
         costs_source: where that is known from.
@@ -66,7 +68,7 @@ class Settings:
     coupling: str = "constrained"
     max_copies: int | None = None
     costs: NetworkCosts | None = None
-    steps: NDArray[np.int64] | None = field(default=None, compare=False)
+    steps: Steps | None = None
     align_source: str = ""
     layer_costs: LayerCosts | None = None
     costs_source: str = ""
@@ -91,28 +93,34 @@ def make_plan(
     """
     analysis.model.begin_digest()
     context = score_context(analysis, settings)
-    candidates = make_candidates(analysis, settings, context, without=without)
-    deps = analysis.deps
     before = analysis.cost()
     name = settings.allocation or DEFAULT_ALLOCATION
     allocation = find_allocation(name, samples=False)
+    scored = _scored(analysis, settings, context, without)
 
-    def flags(counts: Sequence[int]) -> NDArray[np.bool_]:
-        atoms = [c.atoms(n) for c, n in zip(candidates, counts, strict=True)]
-        return deps.removed_labels(np.concatenate(atoms))
+    def choose(variant: Settings) -> tuple[list[Candidate], list[int]]:
+        candidates = _usable(analysis, variant, scored)
 
-    def remaining(counts: Sequence[int]) -> float:
-        return what_remains(analysis, settings, flags(counts))
+        def flags(counts: Sequence[int]) -> NDArray[np.bool_]:
+            return leaving(analysis, candidates, counts)
 
-    priorities = allocation(AllocationContext(candidates, remaining, settings.target.goal))
-    counts = solve(candidates, priorities, settings.target, remaining)
-    counts = _keep_sites(analysis, candidates, counts, flags)
-    if not any(counts):
-        message = "nothing was removed: every group is at its floor for this target"
-        raise NothingToPruneError(
-            message, hint="raise the target, or lower --min-channels, --align"
-        )
-    after = analysis.cost(flags(counts))
+        def remaining(counts: Sequence[int]) -> float:
+            return what_remains(analysis, settings, flags(counts))
+
+        priorities = allocation(AllocationContext(candidates, remaining, settings.target.goal))
+        counts = solve(candidates, priorities, settings.target, remaining)
+        counts = _keep_sites(analysis, candidates, counts, flags)
+        if not any(counts):
+            message = "nothing was removed: every group is at its floor for this target"
+            raise NothingToPruneError(
+                message, hint="raise the target, or lower --min-channels, --align"
+            )
+        return candidates, counts
+
+    candidates, counts = best_variant(
+        analysis, settings, [g for g, _ in scored], choose, lambda c: (leaving(analysis, *c), 0.0)
+    )
+    after = analysis.cost(leaving(analysis, candidates, counts))
     return PrunePlan(
         model_sha256=analysis.model.sha256,
         plugins=analysis.plugins,
@@ -182,17 +190,46 @@ def make_candidates(
     without: Collection[str] = (),
 ) -> list[Candidate]:
     """Score every group that may take part and order its removal steps."""
+    return _usable(analysis, settings, _scored(analysis, settings, context, without))
+
+
+def make_candidate_of(
+    analysis: Analysis, settings: Settings, group: Group, scores: NDArray[np.float64]
+) -> Candidate:
+    """Order the removal steps of a group with scores."""
+    limits = limits_of(analysis.deps, settings.limits, settings.steps, group)
+    return make_candidate(analysis.deps, group, scores, analysis.sites, limits)
+
+
+def leaving(
+    analysis: Analysis, candidates: Sequence[Candidate], counts: Sequence[int]
+) -> NDArray[np.bool_]:
+    """Return one flag per label: what leaves if candidates give so many steps each."""
+    atoms = [c.atoms(n) for c, n in zip(candidates, counts, strict=True)]
+    return analysis.deps.removed_labels(np.concatenate([np.zeros(0, np.int64), *atoms]))
+
+
+def _scored(
+    analysis: Analysis, settings: Settings, context: ScoreContext, without: Collection[str]
+) -> list[tuple[Group, NDArray[np.float64]]]:
     criterion = find_criterion(settings.criterion, samples=False)
-    groups = choose_groups(analysis, settings, without=without)
-    candidates = []
-    for group in groups:
-        scores = criterion(context, group)
+    found = []
+    for group in choose_groups(analysis, settings, without=without):
+        scores = np.asarray(criterion(context, group), np.float64)
         if not np.isfinite(scores).all():
             names = ", ".join(printable(s.parameter) for s in group.slices[:3])
             message = f"weights of group {group.id} ({names}) hold NaN or infinity"
             raise InvalidModelError(message, hint="check the export")
-        limits = limits_of(analysis.deps, settings.limits, settings.steps, group)
-        candidates.append(make_candidate(analysis.deps, group, scores, analysis.sites, limits))
+        found.append((group, scores))
+    return found
+
+
+def _usable(
+    analysis: Analysis,
+    settings: Settings,
+    scored: Sequence[tuple[Group, NDArray[np.float64]]],
+) -> list[Candidate]:
+    candidates = [make_candidate_of(analysis, settings, group, scores) for group, scores in scored]
     usable = [c for c in candidates if c.limit]
     if not usable:
         raise NothingToPruneError(_why_nothing(analysis, candidates, settings))

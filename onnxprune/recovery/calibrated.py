@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnxprune.allocation import AllocationContext, find_allocation, solve
 from onnxprune.allocation.knapsack import Offer, knapsack
 from onnxprune.analysis import Analysis, analyze_model
 from onnxprune.analysis.expansion import expand
@@ -20,20 +19,21 @@ from onnxprune.core.dependencies import analyze_graph
 from onnxprune.core.graph import build_graph
 from onnxprune.core.plan import PrunePlan
 from onnxprune.core.shapes import concretize
-from onnxprune.core.steps import Candidate, make_candidate
 from onnxprune.criteria import find_criterion
 from onnxprune.errors import InvalidConfigError, NothingToPruneError
-from onnxprune.planning.alignment import limits_of
 from onnxprune.planning.selection import (
     Settings,
     choose_groups,
     describe_score,
     describe_settings,
+    leaving,
+    make_candidate_of,
     plan_group,
     score_context,
     what_remains,
 )
 from onnxprune.recovery.activity import consumer_stats
+from onnxprune.recovery.allocate import share_out
 from onnxprune.recovery.branches import inline_branches
 from onnxprune.recovery.curves import Curve, group_curve, with_company
 from onnxprune.recovery.dense import dense_moments
@@ -63,10 +63,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onnxprune.core.groups import Group
+    from onnxprune.core.steps import Candidate
     from onnxprune.recovery.moments import Moments
     from onnxprune.runtime.feeds import Array, Feed
 
     Progress = Callable[[int, int], None]
+    Scores = NDArray[np.float64]
 
 __all__ = ["Calibrated", "calibrate", "in_child", "repaired_analysis"]
 
@@ -242,18 +244,13 @@ class Calibration:
         start = self._lap("moments", start)
         flat = [flat_curve(g) for g in self._groups]  # the walk scores every group itself
         curves = self._curves(dense, probe=weighed) if ordered else flat
-        candidates = [self._candidate(c.group, c.scores) for c in curves]
+        scored = [(c, self._scores(c.group, c.scores)) for c in curves]
         if settings.depth == "auto":
-            self._leave(self._compete(curves, candidates))
+            self._leave(self._compete(scored))
         there = {g.id for g in self._groups}
-        usable = [i for i, c in enumerate(candidates) if c.limit and c.group.id in there]
-        if not usable and not self._removed:
-            message = "nothing can be removed under these limits"
-            raise NothingToPruneError(message, hint="lower --min-channels or --align")
-        curves, candidates = [curves[i] for i in usable], [candidates[i] for i in usable]
+        scored = [(c, s) for c, s in scored if c.group.id in there]
         start = self._lap("scores", start)
-        counts = self._counts(allocation, curves, candidates) if candidates else []
-        wanted = self._wanted(candidates, counts)
+        candidates, wanted = self._share_out(allocation, scored)
         start = self._lap("allocation", start)
         outcome, stream = self._walk(candidates, wanted, dense, progress)
         start = self._lap("recovery", start)
@@ -280,7 +277,7 @@ class Calibration:
             if not alone and any(readers.get(s.parameter, set()) - self._dead for s in g.slices)
         ]  # fmt: skip
 
-    def _compete(self, curves: Sequence[Curve], candidates: Sequence[Candidate]) -> list[Removed]:
+    def _compete(self, scored: Sequence[tuple[Curve, Scores]]) -> list[Removed]:
         """Let branches and channels share out the target, and return the branches that leave.
 
         What a branch costs is measured without the repair that follows, what channels cost with
@@ -289,19 +286,18 @@ class Calibration:
         thinner = self._thinner()
         branches = thinner.branches
         damages = {b: thinner.damage([b]) for b in branches}
-        offers = [
-            offer(curve, candidate) for curve, candidate in zip(curves, candidates, strict=True)
-        ]
+        candidates = [self._candidate(curve.group, scores) for curve, scores in scored]
+        offers = [offer(curve, c) for (curve, _), c in zip(scored, candidates, strict=True)]
         offers += [Offer((0, 1), (0.0, damages[b])) for b in branches]
 
         def remaining(counts: Sequence[int]) -> float:
-            taken = [b.dead for b, n in zip(branches, counts[len(curves) :], strict=True) if n]
-            flags = self._flags(candidates, counts[: len(curves)])
+            taken = [b.dead for b, n in zip(branches, counts[len(scored) :], strict=True) if n]
+            flags = leaving(self._analysis, candidates, counts[: len(scored)])
             return what_remains(
                 self._analysis, self._settings, flags, frozenset[int]().union(*taken)
             )
 
-        counts = knapsack(offers, self._settings.target.goal, remaining)[len(curves) :]
+        counts = knapsack(offers, self._settings.target.goal, remaining)[len(scored) :]
         chosen = [b for b, n in zip(branches, counts, strict=True) if n]
         chosen.sort(key=lambda b: damages[b])
         together = [thinner.damage(chosen[: i + 1]) for i in range(len(chosen))]
@@ -320,11 +316,23 @@ class Calibration:
     def _stream(self) -> TwinStream:
         return TwinStream(self._program, self._batches)
 
-    def _wanted(self, candidates: Sequence[Candidate], counts: Sequence[int]) -> dict[str, int]:
-        """Return how many steps of each group leave, those included that leave with others."""
-        wanted = {c.group.id: n for c, n in zip(candidates, counts, strict=True)}
+    def _share_out(
+        self, allocation: str, scored: Sequence[tuple[Curve, Scores]]
+    ) -> tuple[list[Candidate], dict[str, int]]:
+        """Return the groups, and how many steps of each leave, with others or on their own."""
+        try:
+            share = share_out(
+                self._analysis, self._settings, allocation, scored, dead=self._dead,
+                distortion=lambda atoms: self._label_gates().distortion(atoms),
+            )  # fmt: skip
+        except NothingToPruneError:
+            if not self._removed:
+                raise
+            return [], {}
+        self._settings, candidates = share.settings, share.candidates
+        wanted = {c.group.id: n for c, n in zip(candidates, share.counts, strict=True)}
         if not self._streams:
-            return wanted
+            return candidates, wanted
         plain = [c for c in candidates if not c.group.balances]
         balanced = [c.atoms(wanted[c.group.id]) for c in candidates if c.group.balances]
 
@@ -332,8 +340,9 @@ class Calibration:
             removed = self._analysis.deps.removed_labels(np.concatenate([atoms, *balanced]))
             return what_remains(self._analysis, self._settings, removed, self._dead)
 
-        flags, goal = self._flags(candidates, counts), self._settings.target.goal
-        return wanted | whole_steps(plain, flags, remaining, goal)
+        flags = leaving(self._analysis, candidates, share.counts)
+        goal = self._settings.target.goal
+        return candidates, wanted | whole_steps(plain, flags, remaining, goal)
 
     def _dense(self, *, everywhere: bool) -> dict[int, list[Moments]]:
         """Return moments on the original network of all consumers, or of all but first ones."""
@@ -368,16 +377,16 @@ class Calibration:
             curves.append(group_curve(group, mine, dense, weight_of, measure=measure, takes=along))
         return with_company(curves, sites, dense, weight_of, takes=takes) if probe else curves
 
-    def _candidate(self, group: Group, scores: NDArray[np.float64]) -> Candidate:
-        self._greedy[group.id] = scores
+    def _scores(self, group: Group, greedy: Scores) -> Scores:
+        """Return the scores of a group by the criterion, which may look at those of its moments."""
+        self._greedy[group.id] = greedy
         criterion = self._criterion
-        if criterion.name == "obs" and not scores.any():  # samples say nothing about it
+        if criterion.name == "obs" and not greedy.any():  # samples say nothing about it
             criterion = find_criterion(_WITHOUT_EVIDENCE, samples=True)
-        deps, settings = self._analysis.deps, self._settings
-        return make_candidate(
-            deps, group, criterion(self._context, group), self._analysis.sites,
-            limits_of(deps, settings.limits, settings.steps, group),
-        )  # fmt: skip
+        return np.asarray(criterion(self._context, group), np.float64)
+
+    def _candidate(self, group: Group, scores: Scores) -> Candidate:
+        return make_candidate_of(self._analysis, self._settings, group, scores)
 
     def _few_batches(self) -> list[dict[str, Array]]:
         """Return held-back samples that are enough to measure an effect on the outputs with."""
@@ -388,31 +397,6 @@ class Calibration:
         if self._gates is None:
             self._gates = LabelGates(self._program, self._deps, self._few_batches())
         return self._gates
-
-    def _flags(self, candidates: Sequence[Candidate], counts: Sequence[int]) -> NDArray[np.bool_]:
-        atoms = [c.atoms(n) for c, n in zip(candidates, counts, strict=True)]
-        return self._analysis.deps.removed_labels(np.concatenate(atoms))
-
-    def _counts(
-        self, allocation: str, curves: Sequence[Curve], candidates: Sequence[Candidate]
-    ) -> list[int]:
-        analysis, target = self._analysis, self._settings.target
-
-        def remaining(counts: Sequence[int]) -> float:
-            return what_remains(
-                analysis, self._settings, self._flags(candidates, counts), self._dead
-            )
-
-        def offers() -> list[Offer]:
-            pairs = zip(curves, candidates, strict=True)
-            return [offer(curve, candidate) for curve, candidate in pairs]
-
-        context = AllocationContext(
-            candidates, remaining, target.goal,
-            lambda atoms: self._label_gates().distortion(atoms), offers,
-        )  # fmt: skip
-        priorities = find_allocation(allocation, samples=True)(context)
-        return solve(candidates, priorities, target, remaining)
 
     def _walk(
         self,
@@ -427,7 +411,7 @@ class Calibration:
         def choose(group: Group, scores: NDArray[np.float64]) -> NDArray[np.int64]:
             candidate = fixed[group.id]
             if self._criterion.name == "obs" and scores.any():
-                candidate = self._candidate(group, scores)
+                candidate = self._candidate(group, self._scores(group, scores))
             return candidate.atoms(min(candidate.limit, wanted[group.id]))
 
         def most(group: Group) -> int:

@@ -13,9 +13,9 @@ from onnxprune.core.steps import Limits
 from onnxprune.costs.align import choose_alignment
 from onnxprune.costs.network import layers_of
 from onnxprune.fidelity import Judgement
-from onnxprune.planning.alignment import limits_of, steps_of_sets
 from onnxprune.planning.edges import find_edges
 from onnxprune.planning.predictions import before_and_after, predict
+from onnxprune.planning.steps import find_steps, limits_of
 from onnxprune.providers.spec import parse_spec
 from onnxprune.report.analysis import count_nodes, count_params
 from onnxprune.report.frozen import frozen_entries
@@ -199,7 +199,7 @@ def _alignment(analysis: Analysis, plan: PrunePlan, times: Mapping[str, float]) 
         return []
     deps = analysis.deps
     found = choose_alignment(layers_of(deps.graph, deps.settings[0]), None, parse_spec("cpu"))
-    steps, lost = steps_of_sets(deps, found.steps), {g.id: g.removed for g in plan.groups}
+    steps, lost = find_steps(deps, found.steps), {g.id: g.removed for g in plan.groups}
     if not any(
         (group.size - len(lost[group.id])) % limits_of(deps, Limits(), steps, group).align
         for group in deps.groups
