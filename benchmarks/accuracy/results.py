@@ -19,6 +19,7 @@ LINES = 8
 """Methods in the plot beside the controls."""
 
 Method = tuple[str, str, str, str]
+Cell = tuple[float, float, float]
 CONTROLS = (("onnxprune", "random", "none", "uniform"), ("onnxprune", "l2", "none", "uniform"))
 
 
@@ -117,7 +118,8 @@ class Results:
             (
                 f"{self.metric_name} of `{self.model}`: {self.unpruned:.4f} unpruned. "
                 f"{self.samples} unlabelled samples, no training. In brackets: share of the "
-                "multiply-accumulates removed. Controls are means over their seeds."
+                "multiply-accumulates removed. Of several draws of samples, or seeds of a control: "
+                "mean and standard deviation."
             ),
             "",
             f"`{self.command}` ({names})",
@@ -160,17 +162,23 @@ class Results:
         figure.savefig(path, metadata={"Date": None})
         plt.close(figure)
 
-    def _means(self) -> dict[tuple[Method, str], tuple[float, float]]:
-        """Return mean metric and share of MACs removed, by method and target."""
+    def _means(self) -> dict[tuple[Method, str], Cell]:
+        """Return mean metric, share of MACs removed and deviation, by method and target."""
         found = defaultdict(list)
         for row in self.rows.values():
             if row.metric is not None and row.macs_removed is not None:
                 found[row.method, row.target].append((row.metric, row.macs_removed))
-        means = {key: np.mean(values, axis=0) for key, values in found.items()}
-        return {key: (float(metric), float(macs)) for key, (metric, macs) in means.items()}
+        return {
+            key: (
+                float(np.mean([metric for metric, _ in values])),
+                float(np.mean([macs for _, macs in values])),
+                float(np.std([metric for metric, _ in values], ddof=1)) if values[1:] else 0.0,
+            )
+            for key, values in found.items()
+        }
 
     @staticmethod
-    def _height(cells: dict[tuple[Method, str], tuple[float, float]], method: Method) -> float:
+    def _height(cells: dict[tuple[Method, str], Cell], method: Method) -> float:
         """Return how far a method is above the mean of all methods, over its own targets."""
         above = [
             cell[0] - np.mean([c[0] for (_, other), c in cells.items() if other == target])
@@ -180,7 +188,7 @@ class Results:
         return float(np.mean(above))
 
     @staticmethod
-    def _low(cells: dict[tuple[Method, str], tuple[float, float]]) -> float:
+    def _low(cells: dict[tuple[Method, str], Cell]) -> float:
         return min((cell[0] for cell in cells.values()), default=0.0)
 
     def _failed(self) -> list[Row]:
@@ -192,8 +200,9 @@ def _target_order(target: str) -> tuple[str, float]:
     return name, float(amount)
 
 
-def _cell(cell: tuple[float, float] | None, best: float) -> str:
+def _cell(cell: Cell | None, best: float) -> str:
     if cell is None:
         return "-"
-    text = f"{cell[0]:.3f}"
-    return f"{f'**{text}**' if cell[0] == best else text} ({cell[1]:.2f})"
+    metric, macs, deviation = cell
+    text = f"**{metric:.3f}**" if metric == best else f"{metric:.3f}"
+    return f"{text}{f' ± {deviation:.3f}' if deviation else ''} ({macs:.2f})"

@@ -8,7 +8,8 @@ Usage, from the root of the repository::
 
     python benchmarks/accuracy/run.py TASK --models DIR [--cache DIR] [--out DIR]
         [--criteria NAME,...] [--recoveries NAME,...] [--allocations NAME,...]
-        [--targets remove_macs=0.3,ratio=0.5,...] [--samples N] [--peers DIR] [--unpruned]
+        [--targets remove_macs=0.3,ratio=0.5,...] [--samples N] [--draws N] [--peers DIR]
+        [--unpruned]
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class Sweep:
     recoveries: Sequence[str]
     allocations: Sequence[str]
     targets: Sequence[str]
+    draws: int
 
     def __iter__(self) -> Iterator[Row]:
         """Yield a row to be filled for every combination that says something new.
@@ -71,7 +73,7 @@ class Sweep:
                 for criterion in self.criteria:
                     chance = criterion == "random"
                     for recovery in [NONE] if chance else self.recoveries:
-                        for seed in range(RANDOM_SEEDS if chance else 1):
+                        for seed in range(RANDOM_SEEDS if chance else self.draws):
                             yield Row(
                                 criterion=criterion,
                                 recovery=recovery,
@@ -154,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--allocations", type=_names, help=f"of {', '.join(sorted(ALLOCATIONS))}")
     parser.add_argument("--targets", type=_names, help="such as remove_macs=0.3,ratio=0.5")
     parser.add_argument("--samples", type=int, default=128, help="default: %(default)s")
+    parser.add_argument("--draws", type=int, default=1, help="draws of samples, 1 by default")
     parser.add_argument("--peers", type=Path, help="models that peer_torch_pruning.py wrote")
     parser.add_argument("--unpruned", action="store_true", help="measure the original and stop")
     return parser
@@ -188,13 +191,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         recoveries=args.recoveries or sorted(RECOVERIES),
         allocations=args.allocations or sorted(ALLOCATIONS),
         targets=args.targets or task.targets,
+        draws=args.draws,
     )
     with tempfile.TemporaryDirectory() as folder:
-        save_calibration(task, Path(folder), samples=args.samples)
         rows = list(sweep) if args.peers is None else []
         peers = sorted(args.peers.glob(f"{task.name}.*.onnx")) if args.peers else []
         for row in rows:
-            _keep(results, measure(task, row, calibration=Path(folder), samples=args.samples), args)
+            drawn = Path(folder, str(row.seed))
+            if not drawn.exists():
+                drawn.mkdir()
+                save_calibration(task, drawn, samples=args.samples, seed=row.seed)
+            _keep(results, measure(task, row, calibration=drawn, samples=args.samples), args)
         for path in peers:
             _keep(results, measure_peer(task, path), args)
     return int(any(row.metric is None for row in results.rows.values()))
