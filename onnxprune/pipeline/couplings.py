@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from onnxprune.analysis.expansion import couple, expand
-from onnxprune.errors import NothingToPruneError
-from onnxprune.pipeline.alignment import find_alignment
+from onnxprune.errors import NothingToPruneError, TargetError
+from onnxprune.pipeline.alignment import find_alignment, with_alignment
 from onnxprune.pipeline.copycosts import measured_costs
 from onnxprune.pipeline.drop import measure_drop
+from onnxprune.planning.predictions import predicted_us
 from onnxprune.planning.segments import CLEARLY, choose_forks
+from onnxprune.planning.selection import make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from onnxprune.analysis import Analysis
+    from onnxprune.costs import LayerCosts
+    from onnxprune.costs.align import Alignment
     from onnxprune.fidelity import Judge
     from onnxprune.pipeline.drafting import Made
     from onnxprune.planning.options import PlanOptions
@@ -51,7 +57,30 @@ def couplings(
     found = find_alignment(analysis, settings, options)
     step = settings.limits.align if found is None else found.step
     values = choose_forks(free, settings.target, step=step, costs=costs)
-    return [expand(analysis, values=values) if values else analysis]
+    choices = [analysis, free] if free.forks else [analysis]
+    if values and values != free.forks:
+        choices.insert(0, expand(analysis, values=values))
+    elif values:
+        choices.reverse()
+    if settings.target.metric == "ratio" or len(choices) == 1:  # a ratio saves what it saves
+        return choices[:1]
+    # What was expected of them is put to the test: a plan for each, the expected best first.
+    times = [_time(choice, settings, found, costs) for choice in choices]
+    limit = min(times) * (1 + CLEARLY)
+    return [next(c for us, c in zip(times, choices, strict=True) if us <= limit)]
+
+
+def _time(
+    analysis: Analysis, settings: Settings, found: Alignment | None, costs: LayerCosts | None
+) -> float:
+    """Return what a plan takes by prediction, whose choice within groups does not matter."""
+    settings = replace(settings, criterion="l2", allocation="")
+    if found is not None:
+        settings = with_alignment(analysis, settings, found)
+    try:
+        return predicted_us(analysis, make_plan(analysis, settings), costs)
+    except (NothingToPruneError, TargetError):
+        return math.inf
 
 
 def least_drop(

@@ -9,6 +9,7 @@ import pytest
 from onnxprune.allocation import Target
 from onnxprune.analysis import analyze_model
 from onnxprune.io import write_model
+from onnxprune.pipeline import prune
 from onnxprune.planning.selection import Settings, make_plan
 from onnxprune.rewrite import rewrite
 from onnxprune.verification import verify_cut
@@ -66,3 +67,17 @@ def test_both_exporters_keep_the_same_share(
     ]
     assert abs(shares[0] - shares[1]) <= SAME_SHARE
     assert max(shares) <= MOST_PARAMS[network]
+
+
+@pytest.mark.parametrize("network", ["bert", "sd_unet", "whisper_enc", "mobilenet_v2"])
+def test_the_coupling_that_is_chosen_takes_no_longer_than_either(
+    network: str, fill_skeleton: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = fill_skeleton(f"{network}.ts")
+    times = {}
+    for coupling in ("constrained", "unconstrained", "auto"):
+        report = prune(
+            path, tmp_path / "out.onnx", remove_params=0.4, coupling=coupling, verify=False
+        )
+        times[coupling] = report.predicted_us["written"]
+    assert times["auto"] <= 1.04 * min(times.values())
