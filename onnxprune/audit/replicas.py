@@ -23,8 +23,8 @@ __all__ = ["make_replicas", "replica_options"]
 
 _TARGETS: Final = {"ratio": "ratio", "macs": "remove_macs", "params": "remove_params"}
 _KEPT: Final = (
-    "criterion", "allocation", "seed", "align", "min_channels", "max_group_ratio",
-    "allow_approximate", "depth", "exclude", "only",
+    "criterion", "allocation", "seed", "min_channels", "max_group_ratio", "allow_approximate",
+    "depth", "exclude", "only",
 )  # fmt: skip
 
 
@@ -93,6 +93,7 @@ def replica_options(plan: PrunePlan, path: Path) -> tuple[dict[str, Any], int, s
         raise InvalidConfigError(message, hint="give further pruned models instead of --replicas")
     options: dict[str, Any] = {name: settings[name] for name in _KEPT if name in settings}
     options["coupling"] = plan.coupling
+    options["align"] = "auto" if settings.get("align_source") else settings.get("align", 1)
     target = _TARGETS.get(str(settings.get("target")))
     if isinstance(settings.get("depth"), int):
         pass  # whole branches leave, and that is the target

@@ -195,6 +195,10 @@ def test_a_network_without_classes(tmp_path: Path) -> None:
     [
         ({"target": "ratio", "amount": 0.5}, {"ratio": 0.5}),
         ({"target": "params", "amount": 0.5, "align": 8}, {"remove_params": 0.5, "align": 8}),
+        (
+            {"target": "macs", "amount": 0.5, "align": 16, "align_source": "known"},
+            {"remove_macs": 0.5, "align": "auto"},
+        ),
         ({"target": "bytes", "amount": 9000}, {"remove_macs": 0.25}),
         ({"target": "macs", "amount": 0.0, "depth": 2}, {"depth": 2}),
         ({"target": "macs", "amount": 0.4, "depth": "auto"}, {"remove_macs": 0.4, "depth": "auto"}),
@@ -207,10 +211,10 @@ def test_replicas_aim_at_what_the_plan_aimed_at(
     coupling: Any = "constrained" if "depth" in settings else "unconstrained"
     plan = PrunePlan(
         model_sha256="", coupling=coupling, groups=[], predicted={"macs": 0.75},
-        settings={**settings, "samples": 40, "recovery": "bias", "align_source": "known"},
+        settings={**settings, "samples": 40, "recovery": "bias"},
     )  # fmt: skip
     options, samples, recovery = replica_options(plan, Path("plan.json"))
-    assert options == {**expected, "coupling": coupling}
+    assert options == {"align": 1, **expected, "coupling": coupling}
     assert (samples, recovery) == (40, "bias")
     make_settings(options, samples=True)
 
