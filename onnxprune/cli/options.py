@@ -119,8 +119,7 @@ _PLAN = (
                  help="Seed of everything random."),
     click.option("--align", callback=_parse_align, metavar="N|auto",
                  help="Keep a multiple of this many channels in every group; auto takes the "
-                 "provider's steps where they pay, and is the default but for --ratio, where it "
-                 "is 1."),
+                 "provider's steps as measured. By default those that are known, with --ratio 1."),
     click.option("--provider", default="cpu", show_default=True, metavar="SPEC",
                  help="Execution provider to be fast on, as name[:option=value,...]."),
     click.option("--threads", type=click.IntRange(min=0), default=1, show_default=True,

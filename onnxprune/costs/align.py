@@ -59,7 +59,7 @@ def choose_alignment(
     step = max((s for n, s in paying.items() if layers[n].family == family), default=1)
     if _measured(family, table) is not None:
         return Alignment(step, f"measured on {spec.text} ({family})", paying)
-    source = f"what is known of {spec.facts.name}; `onnxprune calibrate-costs` measures it"
+    source = f"what is known of {spec.facts.name}; `calibrate-costs` and `--align auto` measure it"
     return Alignment(step, source, paying)
 
 

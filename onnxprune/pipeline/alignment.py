@@ -36,7 +36,8 @@ def find_alignment(
     if align != "auto" and (align is not None or settings.target.metric == "ratio"):
         return None
     spec, threads = parse_spec(options.get("provider") or "cpu"), options.get("threads", 1)
-    known = look_up(spec, threads)
+    # What was measured on this machine changes plans only where that was asked for.
+    known = look_up(spec, threads) if align == "auto" else None
     layers = layers_of(analysis.deps.graph, analysis.deps.settings[0])
     return choose_alignment(layers, known.table if known else None, spec)
 

@@ -54,7 +54,7 @@ class PlanOptions(TypedDict, total=False):
             where they compete with channels for the target.
         allow_approximate: whether groups take part whose removal changes a normalisation.
         align: what is kept of a group is a multiple of this; "auto" takes the provider's steps
-            where they pay, and is the default but for a ratio.
+            as measured; by default those that are known, and 1 for a ratio.
         min_channels: what every group keeps at least.
         max_group_ratio: largest fraction of a group that leaves.
         exclude: patterns of groups, parameters or nodes that stay.
